@@ -1,0 +1,1 @@
+"""Runs a fleet of MCP servers and the services they need, behind one endpoint."""

@@ -1,0 +1,1 @@
+//! The endpoint in front of every server: client sessions, routing, policy.

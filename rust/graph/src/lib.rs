@@ -1,0 +1,1 @@
+//! Dependencies: order, levels, cycles, impact.

@@ -1,0 +1,3 @@
+//! The process that is parent of all instances and holds their pipes and sockets.
+
+fn main() {}

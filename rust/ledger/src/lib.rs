@@ -1,0 +1,1 @@
+//! Resources and ports: who holds what, and what is left.

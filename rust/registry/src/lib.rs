@@ -1,0 +1,1 @@
+//! Names to instances, and the watchers of their changes.

@@ -1,0 +1,1 @@
+//! Spawn, watch, probe, restart, stop; limits; logs.
