@@ -1,0 +1,93 @@
+"""What the control API and the embedding API ask of a fleet.
+
+[`FleetController`][backstay.deploy.fleet.FleetController] is the real one; tests of the API may bring their
+own.
+
+Events are plain JSON objects, `{"seq", "at" (milliseconds), "kind", "service"?, "instance"?, …}`. Beside
+those of the Rust half (`instance.*`, `server.*`, `keeper.*`) there are:
+
+| kind | fields |
+| --- | --- |
+| `daemon.started` | `pid`, `generation` |
+| `deploy.started` | `deploy`, `verb` (`up`, `start`, `stop` …), `services` (those it touches) |
+| `deploy.waiting` | `deploy`, `behind`: another deploy is under way |
+| `deploy.finished` | [`DeployResult`][backstay.deploy.status.DeployResult] |
+| `service.state` | `state`, `was`, `revision`, `reason`, `hint` |
+| `service.installing` | `line`: progress of an installation |
+| `service.rolled_back` | `from`, `to` (revisions), `reason` |
+| `fleet.down` | the last event there is |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from backstay.config import Stack
+    from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
+
+    Event = dict[str, Any]
+
+
+class FleetControl(Protocol):
+    """One fleet, as its daemon offers it.
+
+    Verbs that change the fleet return the id of a deploy at once, after it is accepted and durable; `wait`
+    gives its outcome, and so does the event `deploy.finished`. They raise a `BackstayError` where the
+    request itself cannot be accepted (`DoesNotFit`, `PortHeld`, `CycleError`, an unknown service), and then
+    nothing was started.
+    """
+
+    async def up(
+        self, stack: Stack, *, atomic: bool = False, environ: Mapping[str, str] | None = None
+    ) -> str:
+        """Bring the fleet to `stack`; waits while another deploy is under way."""
+        ...
+
+    async def plan(self, stack: Stack) -> FleetPlan:
+        """Say what `up` would do; changes nothing."""
+        ...
+
+    async def wait(self, deploy: str) -> DeployResult:
+        """Wait for the end of a deploy."""
+        ...
+
+    async def down(self) -> None:
+        """Stop everything, dependents first; returns when no instance runs, and then the daemon ends
+        itself.""" ...
+
+    async def start(self, service: str) -> str:
+        """Start a stopped or failed service, and what it depends on."""
+        ...
+
+    async def stop(self, service: str) -> str:
+        """Stop a service until it is started again."""
+        ...
+
+    async def restart(self, service: str) -> str:
+        """Restart the instances of a service."""
+        ...
+
+    async def scale(self, service: str, replicas: int) -> str:
+        """Run `replicas` instances of a service."""
+        ...
+
+    async def status(self) -> FleetStatus:
+        """Say how the fleet is."""
+        ...
+
+    def stack(self) -> Stack | None:
+        """Give the stack that is wanted now."""
+        ...
+
+    def events(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[Event]:
+        """Give the events after `after`, oldest first, and go on with new ones if `follow`."""
+        ...
+
+    def logs(
+        self, services: Sequence[str] = (), *, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[LogLine]:
+        """Give the lines that instances wrote; of all services if none is named."""
+        ...
