@@ -1,7 +1,6 @@
 """What the control API and the embedding API ask of a fleet.
 
-[`FleetController`][backstay.deploy.fleet.FleetController] is the real one; tests of the API may bring their
-own.
+[`FleetController`][backstay.deploy.fleet.FleetController] is the real one.
 
 Events are plain JSON objects, `{"seq", "at" (milliseconds), "kind", "service"?, "instance"?, …}`. Beside
 those of the Rust half (`instance.*`, `server.*`, `keeper.*`) there are:
@@ -55,8 +54,8 @@ class FleetControl(Protocol):
         ...
 
     async def down(self) -> None:
-        """Stop everything, dependents first; returns when no instance runs, and then the daemon ends
-        itself.""" ...
+        """Stop everything, dependents first; once no instance runs it returns, and the daemon ends."""
+        ...
 
     async def start(self, service: str) -> str:
         """Start a stopped or failed service, and what it depends on."""

@@ -1,5 +1,4 @@
-"""What a fleet looks like from outside: the models behind `ps --json`, `plan --json`, `logs --json` and the
-API.
+"""What a fleet looks like from outside: the models behind `ps --json`, `plan --json` and the control API.
 
 These are the published shapes (DESIGN.md, section 5); `state` holds the richer ones that decisions are made
 on.
