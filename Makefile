@@ -2,21 +2,96 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# `fast` while developing, `release` for what users get (demo, wheel, benches).
+# `fast` while developing; `release` is what users get (demo, wheel, benches).
 PROFILE ?= fast
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+NATIVE := python/backstay/_core.abi3.so
+EXAMPLE := examples/assistant
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: setup build
-setup: $(VENV)/.ready
-$(VENV)/.ready: pyproject.toml
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Make the virtual environment with the pinned tools
+$(VENV)/.ready: pyproject.toml tools/requirements.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install -q --group dev 'click>=8.1' 'packaging>=24' 'prometheus-client>=0.20' 'pydantic>=2.8' 'rich>=13' 'ruamel.yaml>=0.18' 'starlette>=0.40' 'uv>=0.5' 'uvicorn>=0.30'
-	touch $@
+	$(BIN)/python tools/requirements.py | $(BIN)/python -m pip install -q -r /dev/stdin --group dev
+	@touch $@
 
-# The extension and the keeper, in place; cargo decides what is stale.
-build: setup
-	cargo build --profile $(PROFILE) -p backstay-keeper
-	install -m 755 $${CARGO_TARGET_DIR:-target}/$(PROFILE)/backstay-keeper python/backstay/bin/.keeper.new
-	mv python/backstay/bin/.keeper.new python/backstay/bin/backstay-keeper
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop -q --profile $(PROFILE)
+.PHONY: build
+build: setup ## Build the extension and the keeper in place
+	cargo build -q --profile $(PROFILE) -p backstay-keeper -p backstay-py
+	@tools/place $(TARGET)/$(PROFILE)
+	@$(BIN)/python tools/editable.py
+
+.PHONY: fmt
+fmt: setup ## Format Rust and Python
+	cargo fmt
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: lint
+lint: build ## Every linter, no warning allowed
+	cargo fmt --check
+	cargo clippy -q --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: stubs
+stubs: build ## Regenerate the extension's type stubs
+	tools/stubs
+
+.PHONY: test-rust
+test-rust: ## The Rust tests; they need no interpreter
+	cargo test -q --workspace
+
+.PHONY: test-node
+test-node: tests/node_modules/.ready
+tests/node_modules/.ready: tests/package-lock.json
+	cd tests && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: test-python
+test-python: build test-node ## The Python tests, against the built extension and real servers
+	$(BIN)/pytest -q -m 'not full'
+
+.PHONY: test
+test: lint test-rust test-python ## All that must hold before a commit lands
+
+.PHONY: test-full
+test-full: test ## And what takes longer: cold installs, soaks
+	$(BIN)/pytest -q -m full
+
+.PHONY: bench
+bench: ## Comparisons with what a user would otherwise take
+	cargo bench
+
+.PHONY: docs
+docs: build ## Regenerate the reference pages
+	$(BIN)/python -m backstay.config.reference
+	$(BIN)/python -m backstay.cli.reference
+
+.PHONY: wheel
+wheel: setup ## An abi3 wheel in dist/
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	@ls dist/*.whl
+
+.PHONY: demo
+demo: PROFILE := release
+demo: build ## Bring up the example fleet
+	@tools/demo up $(EXAMPLE)
+
+.PHONY: demo-down
+demo-down: ## End the example fleet
+	@tools/demo down $(EXAMPLE)
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(TARGET) $(VENV) dist tests/node_modules python/backstay/bin/backstay-keeper $(NATIVE)
