@@ -1,0 +1,212 @@
+"""Everything backstay raises, as one tree.
+
+    BackstayError
+    ├── ConfigError             the stack file, or another input, is wrong
+    ├── PackageError            a package could not be found, built or installed
+    ├── ResourceError
+    │   ├── DoesNotFit          a reservation that the ledger refuses (says who holds what)
+    │   ├── PortsExhausted      every port of the range is held or in quarantine
+    │   └── PortHeld            the port asked for by number is held
+    ├── HolderError
+    │   ├── AlreadyHeld         the holder has a reservation in this pool already
+    │   └── NotHeld             the holder has none (also: KeyError)
+    ├── CycleError              services depend on one another in a circle (also: ValueError)
+    ├── UnknownService          a name that is not there (also: KeyError)
+    ├── MetricError             a metric's definition or use is wrong (also: ValueError)
+    ├── WatchLagged             a watcher fell behind and must take a new snapshot
+    ├── KeeperError             the keeper could not be started or reached
+    ├── DaemonNotRunning        no daemon answers for this stack file
+    ├── DeployFailed            the fleet is not as asked
+    └── CallFailed              a tool call ended in an error
+
+The Rust half (`rust/py/src/errors.rs`) raises these very classes; they are declared here so that there is
+one file to read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AlreadyHeld",
+    "BackstayError",
+    "CallFailed",
+    "ConfigError",
+    "CycleError",
+    "DaemonNotRunning",
+    "DeployFailed",
+    "DoesNotFit",
+    "HolderError",
+    "KeeperError",
+    "MetricError",
+    "NotHeld",
+    "PackageError",
+    "PortHeld",
+    "PortsExhausted",
+    "ResourceError",
+    "UnknownService",
+    "WatchLagged",
+]
+
+
+class BackstayError(Exception):
+    """The root of the tree.
+
+    Attributes:
+        hint: What to do about it, if there is something to say.
+    """
+
+    hint: str | None = None
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+class ConfigError(BackstayError):
+    """The stack file, or another input, is wrong."""
+
+
+class PackageError(BackstayError):
+    """A package could not be found, built or installed.
+
+    Attributes:
+        step: Which step failed.
+        tail: The last lines of its output.
+    """
+
+    def __init__(self, message: str = "", *, step: str = "", tail: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+        self.tail = tail
+
+
+class ResourceError(BackstayError):
+    """Something the machine has too little of."""
+
+
+class DoesNotFit(ResourceError):
+    """A reservation that does not fit into what is left.
+
+    Attributes:
+        pool: The pool that refused.
+        dimension: What there is too little of: `cpus`, `memory`, `storage` or `gpus`.
+        asked: How much was asked for, in the ledger's exact units (milli-CPU, bytes, thousandths of a GPU).
+        free: How much is left, in the same units.
+        capacity: How much there is in all.
+        holders: The largest holders of it, most first, as `(holder, amount)`.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        pool: str = "",
+        dimension: str = "",
+        asked: int = 0,
+        free: int = 0,
+        capacity: int = 0,
+        holders: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.pool = pool
+        self.dimension = dimension
+        self.asked = asked
+        self.free = free
+        self.capacity = capacity
+        self.holders = tuple(holders)
+
+
+class PortsExhausted(ResourceError):
+    """Every port of the range is held, in quarantine, or used by a stranger."""
+
+
+class PortHeld(ResourceError):
+    """The port asked for by number is held.
+
+    Attributes:
+        port: The port.
+        holder: Who holds it; None for a stranger on the machine.
+    """
+
+    def __init__(self, message: str = "", port: int = 0, holder: str | None = None) -> None:
+        super().__init__(message)
+        self.port = port
+        self.holder = holder
+
+
+class HolderError(BackstayError):
+    """A holder's reservation is not what the call takes it for."""
+
+
+class AlreadyHeld(HolderError):
+    """The holder has a reservation in this pool already."""
+
+
+class NotHeld(HolderError, KeyError):
+    """The holder has no reservation, or it was given back already."""
+
+    __str__ = Exception.__str__
+
+
+class CycleError(BackstayError, ValueError):
+    """Services depend on one another in a circle.
+
+    Attributes:
+        path: The circle in names, the first one repeated at the end: each depends on the next.
+    """
+
+    def __init__(self, message: str = "", path: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
+
+
+class UnknownService(BackstayError, KeyError):
+    """A name that is not there."""
+
+    __str__ = Exception.__str__
+
+
+class MetricError(BackstayError, ValueError):
+    """A metric's definition or use is wrong."""
+
+
+class WatchLagged(BackstayError):
+    """A watcher fell behind its bounded queue: take a new snapshot and go on from there.
+
+    Attributes:
+        missed: How many changes were dropped.
+    """
+
+    def __init__(self, message: str = "", missed: int = 0) -> None:
+        super().__init__(message)
+        self.missed = missed
+
+
+class KeeperError(BackstayError):
+    """The keeper could not be started or reached."""
+
+
+class DaemonNotRunning(BackstayError):
+    """No daemon answers for this stack file."""
+
+
+class DeployFailed(BackstayError):
+    """The fleet is not as asked."""
+
+
+class CallFailed(BackstayError):
+    """A tool call ended in an error.
+
+    Attributes:
+        code: The JSON-RPC error code, if the answer had one.
+        data: The JSON-RPC error's data, decoded.
+    """
+
+    def __init__(self, message: str = "", code: int | None = None, data: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data

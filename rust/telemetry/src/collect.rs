@@ -1,0 +1,76 @@
+//! Samples as values, for whoever does not want text: the Python collector, `top`, tests.
+
+use crate::family::Family;
+use crate::series::Kind;
+use crate::text::{bound, values};
+
+/// One family as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FamilySamples {
+    /// The name, without the `_total` of counters.
+    pub name: String,
+    /// What it measures, in a sentence.
+    pub help: String,
+    /// How it measures.
+    pub kind: Kind,
+    /// The names of the labels.
+    pub label_names: Vec<String>,
+    /// Every line of the exposition.
+    pub samples: Vec<Sample>,
+}
+
+/// One line of the exposition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// What follows the family's name: `_total`, `_bucket`, `_count`, `_sum` or nothing.
+    pub suffix: &'static str,
+    /// The label values, in the order of the names.
+    pub labels: Vec<String>,
+    /// The bound of a `_bucket`.
+    pub le: Option<String>,
+    /// The value.
+    pub value: f64,
+}
+
+pub(crate) fn family(family: &Family) -> FamilySamples {
+    let definition = &family.definition;
+    let lines: Vec<(&str, Option<String>)> = match definition.kind {
+        Kind::Counter => vec![("_total", None)],
+        Kind::Gauge => vec![("", None)],
+        Kind::Histogram => {
+            let bounds = definition.bounds.iter().copied().chain([f64::INFINITY]);
+            let buckets = bounds.map(|le| ("_bucket", Some(bound(le))));
+            buckets.chain([("_count", None), ("_sum", None)]).collect()
+        }
+    };
+    let mut samples = Vec::new();
+    for series in family.all() {
+        let labels: Vec<String> = series
+            .labels
+            .iter()
+            .map(|value| value.as_ref().to_owned())
+            .collect();
+        let mut line = lines.iter();
+        values(definition, &series, |value| {
+            if let Some((suffix, le)) = line.next() {
+                samples.push(Sample {
+                    suffix,
+                    labels: labels.clone(),
+                    le: le.clone(),
+                    value,
+                });
+            }
+        });
+    }
+    FamilySamples {
+        name: definition.name.to_string(),
+        help: definition.help.to_string(),
+        kind: definition.kind,
+        label_names: definition
+            .labels
+            .iter()
+            .map(|label| label.as_ref().to_owned())
+            .collect(),
+        samples,
+    }
+}

@@ -1,0 +1,58 @@
+//! Gauges: what goes both ways.
+
+use std::sync::Arc;
+
+use crate::face::family_face;
+use crate::family::Family;
+use crate::series::Series;
+
+/// A value that goes up and down. Cloning is cheap and gives the same series.
+#[derive(Debug, Clone)]
+pub struct Gauge(Arc<Series>);
+
+impl Gauge {
+    /// Replace the value.
+    pub fn set(&self, value: f64) {
+        self.0.block.set(self.0.cell, value);
+    }
+
+    /// Add `amount`, which may be negative.
+    pub fn add(&self, amount: f64) {
+        self.0.block.add(self.0.cell, amount);
+    }
+
+    /// Add one.
+    pub fn inc(&self) {
+        self.add(1.0);
+    }
+
+    /// Take one away.
+    pub fn dec(&self) {
+        self.add(-1.0);
+    }
+
+    /// The value now.
+    pub fn value(&self) -> f64 {
+        self.0.block.float(self.0.cell)
+    }
+}
+
+/// The gauges of one name.
+#[derive(Debug, Clone)]
+pub struct GaugeFamily(pub(crate) Arc<Family>);
+
+impl GaugeFamily {
+    fn inner(&self) -> &Family {
+        &self.0
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "the shape that `family_face` asks of every family"
+    )]
+    fn handle(&self, series: Arc<Series>) -> Gauge {
+        Gauge(series)
+    }
+}
+
+family_face!(GaugeFamily, Gauge);
