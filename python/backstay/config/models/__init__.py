@@ -1,0 +1,62 @@
+"""The models of the stack file: one concept, one file. Their descriptions become the schema."""
+
+from backstay.config.models.base import Model
+from backstay.config.models.deploy import (
+    Deploy,
+    Device,
+    Limits,
+    Reservations,
+    Resources,
+    RestartPolicy,
+    RollbackConfig,
+    UpdateConfig,
+)
+from backstay.config.models.healthcheck import Healthcheck, HttpProbe
+from backstay.config.models.mcp import Mcp, Session, Tools, Transport
+from backstay.config.models.service import (
+    Condition,
+    Dependency,
+    EnvFile,
+    Kind,
+    ResolvedDependency,
+    SecretUse,
+    Service,
+    ServiceFile,
+    port_variable,
+)
+from backstay.config.models.source import PackageSource, SourceKind
+from backstay.config.models.stack import Gateway, PortRange, Secret, Stack, StackFile
+
+__all__ = [
+    "Condition",
+    "Dependency",
+    "Deploy",
+    "Device",
+    "EnvFile",
+    "Gateway",
+    "Healthcheck",
+    "HttpProbe",
+    "Kind",
+    "Limits",
+    "Mcp",
+    "Model",
+    "PackageSource",
+    "PortRange",
+    "Reservations",
+    "ResolvedDependency",
+    "Resources",
+    "RestartPolicy",
+    "RollbackConfig",
+    "Secret",
+    "SecretUse",
+    "Service",
+    "ServiceFile",
+    "Session",
+    "SourceKind",
+    "Stack",
+    "StackFile",
+    "Tools",
+    "Transport",
+    "UpdateConfig",
+    "port_variable",
+]
