@@ -1,1 +1,19 @@
-//! Spawn, watch, probe, restart, stop; limits; logs.
+//! Spawn, watch, probe, restart, stop; logs; and how daemon and keeper talk.
+//!
+//! The keeper (`rust/keeper`) runs instances with it, the daemon (`rust/py`) asks
+//! the keeper through [`KeeperClient`]. What an instance is, is in [`spec`]; what
+//! happens to it, in [`event`]. The MCP handshake is not here but in `rust/mcp`.
+
+pub mod address;
+pub mod client;
+pub mod event;
+pub mod pipes;
+pub mod probe;
+pub mod signal;
+pub mod spec;
+pub mod wire;
+
+pub use client::{KeeperClient, KeeperError};
+pub use event::{InstanceState, InstanceView, KeeperEvent, Reported};
+pub use pipes::McpPipes;
+pub use spec::{InstanceSpec, SpecError};
