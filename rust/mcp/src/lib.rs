@@ -1,1 +1,32 @@
+#![allow(dead_code)]
 //! The Model Context Protocol: envelopes, versions, transports, client, compliance.
+//!
+//! What the gateway needs of it, in the order a call meets it:
+//!
+//! - [`envelope`]: one JSON-RPC message is *read*, never rebuilt. [`Envelope::parse`]
+//!   validates the whole JSON, notes where `id`, `method`, `params.name` and their kin
+//!   stand, and [`Envelope::rewrite`] splices others in. Everything else passes as bytes.
+//! - [`upstream`]: [`Upstream`] is one live connection to one instance, over
+//!   whatever transport: handshake, calls, progress, what the server asks in return.
+//! - [`list`]: every page of tools, resources, templates or prompts.
+//! - [`compliance`]: the checks of `backstay doctor`.
+//!
+//! It knows nothing of clients' sessions, routing or names on the fleet's endpoint: that is
+//! `backstay-gateway`. It starts no process: pipes come from `backstay-supervisor`.
+
+pub mod capabilities;
+pub mod envelope;
+pub mod jsonrpc;
+pub mod list;
+mod raw;
+pub mod upstream;
+pub mod version;
+
+pub use envelope::{Envelope, EnvelopeError, Kind, Limits, Rewrite};
+pub use jsonrpc::RpcError;
+pub use raw::RawJson;
+pub use upstream::{
+    Call, CallError, CallSink, CallTag, CloseReason, Endpoint, HandshakeError, Inbound, Outgoing,
+    Pipes, Reply, ServerInfo, Target, Upstream, UpstreamConfig,
+};
+pub use version::Version;

@@ -1,0 +1,200 @@
+//! Calls: what goes to a server and what comes back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::closing::CloseReason;
+use crate::envelope::{Envelope, Kind, Rewrite};
+use crate::jsonrpc::{self, RpcError};
+use crate::raw::RawJson;
+
+/// The caller's name for a call. Unique among the calls in flight of one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct CallTag {
+    /// The client session it belongs to. What a server asks in return goes there.
+    pub session: u64,
+    /// The call.
+    pub call: u64,
+}
+
+/// One request to a server.
+pub struct Call<'a> {
+    /// What to send.
+    pub message: Outgoing<'a>,
+    /// Who sends it.
+    pub tag: CallTag,
+    /// How long it may take without a sign of progress; none means [`UpstreamConfig::call_timeout`](super::UpstreamConfig::call_timeout).
+    pub timeout: Option<Duration>,
+    /// Where its progress goes, if anybody listens.
+    pub sink: Option<Box<dyn CallSink>>,
+}
+
+/// A request's content.
+#[derive(Clone, Debug)]
+pub enum Outgoing<'a> {
+    /// One of our own.
+    New {
+        /// `tools/list`.
+        method: &'a str,
+        /// Its parameters.
+        params: Option<RawJson>,
+    },
+    /// A client's, passed on: `id` and progress token become ours, `rewrite` replaces names, and every other
+    /// byte stays.
+    Forward {
+        /// The client's request.
+        envelope: &'a Envelope,
+        /// What else to replace; `id` and `progress_token` in it are ignored.
+        rewrite: Rewrite<'a>,
+    },
+}
+
+/// Hears of a call before it ends. Called on the connection's own task, so it must not wait.
+pub trait CallSink: Send {
+    /// A `notifications/progress` of this call, with the client's own token in it again.
+    fn progress(&mut self, notification: Envelope);
+}
+
+/// A server's answer to a call: its result or its error, every byte of it.
+#[derive(Clone, Debug)]
+pub struct Reply(pub(super) Envelope);
+
+impl Reply {
+    /// The result, or the server's error.
+    pub fn outcome(&self) -> Result<RawJson, RawJson> {
+        self.0
+            .result()
+            .ok_or_else(|| self.0.error().unwrap_or(RawJson::NULL))
+    }
+
+    /// Whether the server answered with an error.
+    pub fn is_error(&self) -> bool {
+        self.0.kind() == Kind::Error
+    }
+
+    /// The answer with the client's id in the place of ours.
+    pub fn with_id(&self, id: &RawJson) -> Bytes {
+        self.0.rewrite(&Rewrite {
+            id: Some(id),
+            ..Rewrite::default()
+        })
+    }
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CallError {
+    /// The connection has ended, or ended while the call was in flight.
+    #[error("`{instance}` is gone: {reason}")]
+    Closed {
+        /// The instance.
+        instance: String,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Too much time went by without a sign of progress.
+    #[error("`{instance}` did not answer within {after:?}")]
+    TimedOut {
+        /// The instance.
+        instance: String,
+        /// How long it had.
+        after: Duration,
+    },
+    /// The caller called it off.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The message may not be sent: it is over a limit.
+    #[error("the message to `{instance}` has {bytes} bytes, over the limit of {limit}")]
+    TooLarge {
+        /// The instance.
+        instance: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The answer was over the limit and was thrown away.
+    #[error("the answer of `{instance}` was over the limit of {limit} bytes")]
+    AnswerTooLarge {
+        /// The instance.
+        instance: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// The server reads slower than calls come: what waits for it is at its limit.
+    #[error("`{instance}` does not read what is sent: {waiting} bytes wait")]
+    Overloaded {
+        /// The instance.
+        instance: String,
+        /// How much waits.
+        waiting: usize,
+    },
+    /// The answer is not one the protocol allows: a result that is no object.
+    #[error("`{instance}` answered with a result that is not an object: {shown}")]
+    BadResult {
+        /// The instance.
+        instance: String,
+        /// The start of it.
+        shown: String,
+    },
+    /// An HTTP server could not be reached, or broke off.
+    #[error("`{instance}` cannot be reached: {reason}")]
+    Unreachable {
+        /// The instance.
+        instance: String,
+        /// Why.
+        reason: String,
+    },
+    /// An HTTP server answered with a status that is no answer to a call.
+    #[error("`{instance}` answered {status}: {reason}")]
+    Http {
+        /// The instance.
+        instance: String,
+        /// The status code.
+        status: u16,
+        /// What that means and what it said.
+        reason: String,
+    },
+    /// The response to a call ended without an answer in it.
+    #[error("`{instance}` ended its response without an answer: {reason}")]
+    NoAnswer {
+        /// The instance.
+        instance: String,
+        /// What came instead.
+        reason: String,
+    },
+}
+
+impl CallError {
+    /// As a client may be told it.
+    pub fn to_rpc(&self) -> RpcError {
+        let code = match self {
+            Self::Closed { .. } | Self::Unreachable { .. } => jsonrpc::CONNECTION_CLOSED,
+            Self::TimedOut { .. } => jsonrpc::REQUEST_TIMEOUT,
+            Self::TooLarge { .. } => jsonrpc::INVALID_REQUEST,
+            _ => jsonrpc::INTERNAL_ERROR,
+        };
+        RpcError::new(code, self.to_string())
+    }
+
+    /// One word for the errors' metric.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::TimedOut { .. } => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => "too_large",
+            Self::Overloaded { .. } => "overloaded",
+            Self::BadResult { .. } | Self::NoAnswer { .. } => "bad_answer",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Http { .. } => "http",
+        }
+    }
+
+    /// Whether the server certainly never saw the call, so that it may be tried elsewhere.
+    pub fn never_sent(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Overloaded { .. })
+    }
+}

@@ -1,0 +1,194 @@
+//! Why connections end, and why they never began.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::jsonrpc::RpcError;
+use crate::version::UnknownVersion;
+
+/// Why a connection ended.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CloseReason {
+    /// We closed it.
+    #[error("closed from this side")]
+    Closed,
+    /// The process closed its stdout, which most do by ending.
+    #[error("it closed its stdout")]
+    StdoutClosed,
+    /// The process closed its stdin.
+    #[error("it closed its stdin")]
+    StdinClosed,
+    /// A pipe, the journal or a socket failed.
+    #[error("{0}")]
+    Io(String),
+    /// The event stream of the 2024-11-05 transport ended.
+    #[error("it ended its event stream")]
+    StreamEnded,
+}
+
+/// Why a server cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HandshakeError {
+    /// The process ended, or closed its stdout, before it answered `initialize`.
+    #[error("`{instance}` ended before it answered `initialize`{printed}")]
+    Exited {
+        /// The instance.
+        instance: String,
+        /// What it printed on stdout instead.
+        printed: Printed,
+    },
+    /// No answer to `initialize` in time.
+    #[error("`{instance}` did not answer `initialize` within {after:?}{printed}")]
+    TimedOut {
+        /// The instance.
+        instance: String,
+        /// How long it had.
+        after: Duration,
+        /// What it printed on stdout instead.
+        printed: Printed,
+    },
+    /// It printed so much else on stdout that it can be no MCP server.
+    #[error("`{instance}` prints to stdout, where only MCP messages may go{printed}")]
+    Garbage {
+        /// The instance.
+        instance: String,
+        /// What it printed.
+        printed: Printed,
+    },
+    /// It answered a request that nobody made.
+    #[error("`{instance}` answered `initialize` with the id {got} instead of {expected}")]
+    WrongId {
+        /// The instance.
+        instance: String,
+        /// Our id.
+        expected: String,
+        /// Its id.
+        got: String,
+    },
+    /// It wants a version that nobody here speaks.
+    #[error("`{instance}`: {version}")]
+    BadVersion {
+        /// The instance.
+        instance: String,
+        /// What it asked for.
+        version: UnknownVersion,
+    },
+    /// A line, or a body, went over the limit.
+    #[error("`{instance}` sent a message over the limit of {limit} bytes, starting with {shown:?}")]
+    TooLarge {
+        /// The instance.
+        instance: String,
+        /// The limit.
+        limit: usize,
+        /// Its start.
+        shown: String,
+    },
+    /// It answered `initialize` with an error.
+    #[error("`{instance}` refused `initialize`: {error}")]
+    Refused {
+        /// The instance.
+        instance: String,
+        /// The error.
+        error: RpcError,
+    },
+    /// It answered `initialize` with something that is no result of it.
+    #[error("`{instance}` answered `initialize` with {shown}, {reason}")]
+    BadResult {
+        /// The instance.
+        instance: String,
+        /// What is wrong with it.
+        reason: String,
+        /// The start of the result.
+        shown: String,
+    },
+    /// An HTTP server could not be reached, or broke off.
+    #[error("`{instance}` cannot be reached: {reason}")]
+    Unreachable {
+        /// The instance.
+        instance: String,
+        /// Why.
+        reason: String,
+    },
+    /// An HTTP server answered with a status that is no answer to `initialize`.
+    #[error("`{instance}` answered `initialize` with {status}: {reason}")]
+    Http {
+        /// The instance.
+        instance: String,
+        /// The status code.
+        status: u16,
+        /// What that means and what it said.
+        reason: String,
+    },
+    /// The address, a header, or a pipe cannot be used.
+    #[error("`{instance}`: {reason}")]
+    BadTarget {
+        /// The instance.
+        instance: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl HandshakeError {
+    /// What to try.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Exited { printed, .. }
+            | Self::TimedOut { printed, .. }
+            | Self::Garbage { printed, .. }
+                if printed.lines > 0 =>
+            {
+                "an MCP server logs to stderr; look for a print, or for a wrapper that prints before it"
+            }
+            Self::Exited { .. } => "its log says why: a missing argument, variable or module",
+            Self::TimedOut { .. } => {
+                "see its log; raise `start_timeout` if it is slow, check `transport` if it waits for HTTP"
+            }
+            Self::Garbage { .. } | Self::WrongId { .. } | Self::BadResult { .. } => {
+                "the program does not speak MCP; check `command` and `args`"
+            }
+            Self::BadVersion { .. } => {
+                "pin a release of the server that speaks one of these versions"
+            }
+            Self::TooLarge { .. } => {
+                "raise the gateway's message limit, or check that the program speaks MCP on stdout"
+            }
+            Self::Refused { .. } => "the error is the server's own; its documentation says more",
+            Self::Unreachable { .. } => "is it running, and is the address right?",
+            Self::Http { .. } => {
+                "check the path, the transport (`streamable-http` or `sse`) and the credentials"
+            }
+            Self::BadTarget { .. } => "check the url and headers of the service",
+        }
+    }
+}
+
+/// What a server printed on stdout that is no message, as an error shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// How many lines.
+    pub lines: u64,
+    /// The first few, shortened.
+    pub first: Vec<String>,
+}
+
+impl fmt::Display for Printed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lines == 0 {
+            return Ok(());
+        }
+        write!(
+            out,
+            "; on stdout it printed {} line{} that {} no MCP message",
+            self.lines,
+            if self.lines == 1 { "" } else { "s" },
+            if self.lines == 1 { "is" } else { "are" }
+        )?;
+        for line in &self.first {
+            write!(out, "\n  | {line}")?;
+        }
+        Ok(())
+    }
+}
