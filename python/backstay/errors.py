@@ -16,6 +16,9 @@
     ├── WatchLagged             a watcher fell behind and must take a new snapshot
     ├── KeeperError             the keeper could not be started or reached
     ├── DaemonNotRunning        no daemon answers for this stack file
+    ├── DaemonSilent            it does not answer in time
+    ├── BadAnswer               what came over a fleet's socket is not what its other end should say
+    ├── ApiError                the daemon refuses a request
     ├── DeployFailed            the fleet is not as asked
     └── CallFailed              a tool call ended in an error
 
@@ -30,13 +33,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backstay.deploy.status import DeployResult
+
 __all__ = [
     "AlreadyHeld",
+    "ApiError",
     "BackstayError",
+    "BadAnswer",
     "CallFailed",
     "ConfigError",
     "CycleError",
     "DaemonNotRunning",
+    "DaemonSilent",
     "DeployFailed",
     "DoesNotFit",
     "HolderError",
@@ -194,8 +202,42 @@ class DaemonNotRunning(BackstayError):
     """No daemon answers for this stack file."""
 
 
+class DaemonSilent(BackstayError):
+    """The daemon took a request and did not answer in time."""
+
+
+class BadAnswer(BackstayError):
+    """What came over a fleet's socket is not what its other end should say."""
+
+
+class ApiError(BackstayError):
+    """The daemon refuses a request.
+
+    Attributes:
+        where: Which part of the request, or of the fleet, it is about.
+        status: The HTTP status of the answer.
+    """
+
+    def __init__(
+        self, message: str = "", *, where: str | None = None, hint: str | None = None, status: int = 500
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.where = where
+        self.status = status
+
+
 class DeployFailed(BackstayError):
-    """The fleet is not as asked."""
+    """The fleet is not as asked.
+
+    Attributes:
+        result: How the deploy ended, service by service.
+    """
+
+    def __init__(
+        self, message: str = "", *, result: DeployResult | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
 
 
 class CallFailed(BackstayError):
@@ -206,7 +248,9 @@ class CallFailed(BackstayError):
         data: The JSON-RPC error's data, decoded.
     """
 
-    def __init__(self, message: str = "", code: int | None = None, data: object = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str = "", code: int | None = None, data: object = None, *, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.code = code
         self.data = data
