@@ -81,6 +81,10 @@ class FleetControl(Protocol):
         """Give the stack that is wanted now."""
         ...
 
+    def last_seq(self) -> int:
+        """Give the number of the newest event: where a client that looks only forward begins."""
+        ...
+
     def events(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[Event]:
         """Give the events after `after`, oldest first, and go on with new ones if `follow`."""
         ...
