@@ -1,0 +1,5 @@
+"""`python -m backstay.cli` is `backstay`."""
+
+from backstay.cli import main
+
+main()

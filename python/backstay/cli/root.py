@@ -1,0 +1,131 @@
+"""The command group: finds verbs by name, imports the one that is called, prints its help."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from backstay.cli import report
+from backstay.cli.options import Settings, common_options
+from backstay.cli.verbs import VERBS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class VerbCommand(click.Command):
+    """A verb: a command that takes the common options too, and shows them apart."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        attributes["context_settings"] = {**CONTEXT, **attributes.get("context_settings", {})}
+        super().__init__(*args, **attributes)
+        taken = {name for parameter in self.params for name in parameter.opts}
+        self._common = common_options(taken)
+        self.params = [*self.params, *self._common]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verb's own options, then those that every verb takes."""
+        own: list[tuple[str, str]] = []
+        common: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                (common if parameter in self._common else own).append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(own)
+        with formatter.section("Options of every verb"):
+            formatter.write_dl(common)
+
+
+def verb(name: str) -> Callable[[Callable[..., Any]], VerbCommand]:
+    """Make a function the verb `name`; it gets the `Settings` first."""
+
+    def decorate(function: Callable[..., Any]) -> VerbCommand:
+        command = click.command(name, cls=VerbCommand, short_help=VERBS[name].help)
+        return command(click.make_pass_decorator(Settings, ensure=True)(function))
+
+    return decorate
+
+
+class Root(click.Group):
+    """`backstay` itself."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the help."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb; None where there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"backstay.cli.{cmd_name}").command
+        assert isinstance(command, VerbCommand)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that the arguments start with."""
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"Did you mean `{near[0]}`?" if near else "`backstay --help` lists the verbs."
+            raise report.WrongUse(f"there is no verb `{args[0]}`", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete verbs from their table, importing none."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(name, help=it.help) for name, it in VERBS.items() if name.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs by section, from their table."""
+        width = max(map(len, VERBS))
+        for section in dict.fromkeys(it.section for it in VERBS.values()):
+            rows = [(name.ljust(width), it.help) for name, it in VERBS.items() if it.section == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write verbs before options: that is what a reader looks for."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
+        """Run a verb and exit with what DESIGN.md promises; no error is a traceback, but with --debug."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        extra.setdefault("prog_name", "backstay")
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+        try:
+            code = super().main(arguments, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader (`| head`) has what it wanted; keep the interpreter from flushing into the void.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        except (KeyboardInterrupt, click.Abort):
+            code = 130
+        except Exception as error:
+            if "--debug" in arguments and not isinstance(error, click.ClickException):
+                raise
+            code = report.report(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=Root, context_settings=CONTEXT, params=common_options(), subcommand_metavar="VERB [ARGS]...")
+@click.pass_context
+def root(context: click.Context) -> None:
+    """Runs a fleet of MCP servers and the services they need, behind one endpoint."""
+    context.ensure_object(Settings)
