@@ -2,6 +2,7 @@
 
     BackstayError
     ├── ConfigError             the stack file, or another input, is wrong
+    │   └── ConfigErrors        all that is wrong with a stack file, each with its places
     ├── PackageError            a package could not be found, built or installed
     ├── ResourceError
     │   ├── DoesNotFit          a reservation that the ledger refuses (says who holds what)
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backstay.config.problems import Problem
     from backstay.deploy.status import DeployResult
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "BadAnswer",
     "CallFailed",
     "ConfigError",
+    "ConfigErrors",
     "CycleError",
     "DaemonNotRunning",
     "DaemonSilent",
@@ -77,6 +80,21 @@ class BackstayError(Exception):
 
 class ConfigError(BackstayError):
     """The stack file, or another input, is wrong."""
+
+
+class ConfigErrors(ConfigError):
+    """All that is wrong with a stack file, reported at once.
+
+    Its text is what a person should see: for each problem what is wrong (`error:`), every place it is at,
+    and what would be right (`hint:`).
+
+    Attributes:
+        problems: What is wrong, in the order of the file.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 class PackageError(BackstayError):

@@ -14,6 +14,7 @@ from backstay.config.models.scalars import Count, Duration, Flag, Text, parse_te
 
 Probe = Literal["tcp", "http", "command", "log", "notify"]
 PROBES: Final[tuple[Probe, ...]] = ("tcp", "http", "command", "log", "notify")
+TEMPLATE: Final = re.compile(r"\{\{\s*(?:'[^']*'|\"[^\"]*\"|[^{}'\"]*)\s*\}\}")
 EXAMPLE: Final = "write one probe, such as `healthcheck: {tcp: main}`"
 
 
@@ -30,11 +31,27 @@ def read_port_reference(value: Any) -> int | str:
     return int(value) if isinstance(value, int) else value
 
 
+def split(text: str) -> list[str]:
+    """Split a command as a shell does, with each `{{ … }}` as one piece.
+
+    >>> split("redis-server --port {{ ports.main }} --save ''")
+    ['redis-server', '--port', '{{ ports.main }}', '--save', '']
+    """
+    kept: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(match[0])
+        return f"\ue000{len(kept) - 1}\ue001"
+
+    words = shlex.split(TEMPLATE.sub(keep, text))
+    return [re.sub("\ue000(\\d+)\ue001", lambda match: kept[int(match[1])], word) for word in words]
+
+
 def read_command(value: Any) -> list[str]:
     """Read a command: a list of words, or one text that is split as a shell splits it."""
     if isinstance(value, str):
         try:
-            words = shlex.split(value)
+            words = split(value)
         except ValueError as error:
             raise refuse(f"the command cannot be split into words: {error}", "balance the quotes") from None
     elif isinstance(value, list | tuple):
@@ -108,7 +125,7 @@ def read_log_pattern(value: Any) -> str:
 
 
 class Healthcheck(Model):
-    """One probe and how often it is made. Until its first success it is made at once, then ever more slowly."""
+    """One probe and how often it is made. Until the first success it is made at ever longer intervals."""
 
     tcp: PortReference | None = None
     """Well when this port accepts connections."""

@@ -123,6 +123,8 @@ def read_restart(value: Any) -> str:
 def read_signal(value: Any) -> str:
     """Read a signal: `SIGTERM`, `TERM` or its number; the result is `SIGTERM`."""
     hint = "write a signal's name, such as `SIGTERM` or `SIGINT`"
+    if isinstance(value, str) and re.fullmatch(r"\d{1,3}", value):
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             return signal.Signals(value).name
@@ -195,7 +197,7 @@ class EnvFile(Model):
 
 
 class SecretUse(Model):
-    """A secret that a service may read: `{{ secrets.NAME }}` in `environment`, `{{ secrets.NAME.file }}` is its file."""
+    """A secret that a service may read: `{{ secrets.NAME }}` in `environment`, `{{ secrets.NAME.file }}`."""
 
     source: Name
     """The secret's name at the top of the file."""

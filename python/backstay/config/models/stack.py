@@ -101,6 +101,8 @@ class Gateway(Model):
 
 def read_range_end(value: Any) -> int:
     """Read one end of a range of ports."""
+    if isinstance(value, str) and re.fullmatch(r"\d{1,6}", value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
         raise refuse(f"expected a port, got {kind_of(value)}", "write a number from 1 to 65535")
     return int(value)

@@ -1,0 +1,158 @@
+"""Each service has one thing to run, and no two servers share a prefix."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from backstay.config.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from backstay.config.checks.context import Context
+    from backstay.config.models.mcp import Mcp
+    from backstay.config.models.service import Service
+
+RUNTIMES: Final = {"npm": "node", "pypi": "python"}
+LOCAL_KEYS: Final = (
+    "command",
+    "args",
+    "working_dir",
+    "ports",
+    "environment",
+    "env_file",
+    "stop_signal",
+    "secrets",
+)
+
+
+def check_servers(context: Context) -> None:
+    """Report services with nothing or too much to run, and servers with equal prefixes."""
+    for service in context.stack.services.values():
+        if service.mcp is None:
+            _check_plain(context, service)
+        elif service.mcp.url is not None:
+            _check_remote(context, service, service.mcp)
+        else:
+            _check_local(context, service, service.mcp)
+    _check_prefixes(context)
+
+
+def _check_plain(context: Context, service: Service) -> None:
+    path = ("services", service.name)
+    if not service.command:
+        where = (*path, "command") if service.command is not None else path
+        hint = "name the program in `command:`, or where the server comes from in `mcp:`"
+        context.report(f"the service `{service.name}` has nothing to run", where, hint=hint)
+
+
+def _check_remote(context: Context, service: Service, mcp: Mcp) -> None:
+    path = ("services", service.name)
+    if mcp.package is not None:
+        context.report(
+            "both `url` and `package` are given",
+            (*path, "mcp", "url"),
+            (*path, "mcp", "package"),
+            hint="a remote server has a `url`, one that runs here a `package`",
+        )
+        return
+    if mcp.transport == "stdio":
+        context.report(
+            "a remote server cannot be reached over stdio",
+            (*path, "mcp", "transport"),
+            hint="write `transport: streamable-http` or `sse`, or leave it out",
+        )
+    idle = [key for key in LOCAL_KEYS if context.tree.node((*path, key)) is not None]
+    if idle:
+        context.report(
+            f"`{service.name}` runs elsewhere, and {_listed(idle)} would do nothing",
+            *((*path, key) for key in idle),
+            hint="remove it, or name a package in `mcp:`",
+        )
+    for key in ("with", "runtime", "entry", "port", "path"):
+        if context.tree.node((*path, "mcp", key)) is not None:
+            context.report(
+                f"a remote server has no `{key}`",
+                (*path, "mcp", key),
+                hint="the `url` says all of it" if key in ("port", "path") else "remove it",
+            )
+
+
+def _check_local(context: Context, service: Service, mcp: Mcp) -> None:
+    path = ("services", service.name)
+    if mcp.package and service.command:
+        context.report(
+            "both a `command` and a package are given",
+            (*path, "command"),
+            (*path, "mcp"),
+            hint="keep one; arguments for the package's server go in `args:`",
+        )
+    if not mcp.package and not service.command:
+        context.report(
+            f"the server `{service.name}` has nothing to run",
+            (*path, "mcp"),
+            hint="name a package, as in `mcp: npm:name`, or add a `command:`",
+        )
+    if not mcp.package:
+        for key in ("with", "runtime", "entry"):
+            if context.tree.node((*path, "mcp", key)) is not None:
+                context.report(
+                    f"`{key}` needs a package", (*path, "mcp", key), hint="the `command:` decides it"
+                )
+    elif mcp.runtime and mcp.package.kind != "path":
+        runtime = RUNTIMES.get(mcp.package.kind)
+        if runtime is None or not mcp.runtime.startswith(runtime):
+            hint = f"write `runtime: {runtime}…`" if runtime else "remove it"
+            context.report(
+                f"a package from {mcp.package.kind} does not run on `{mcp.runtime}`",
+                (*path, "mcp", "runtime"),
+                hint=hint,
+            )
+    _check_transport(context, service, mcp)
+
+
+def _check_transport(context: Context, service: Service, mcp: Mcp) -> None:
+    path = ("services", service.name, "mcp")
+    if mcp.transport == "stdio":
+        for key in ("port", "path", "headers"):
+            if context.tree.node((*path, key)) is not None:
+                context.report(
+                    f"a server over stdio has no `{key}`",
+                    (*path, key),
+                    hint="add `transport: streamable-http`, or remove it",
+                )
+        return
+    if mcp.path is not None and not mcp.path.startswith("/"):
+        context.report(
+            f"the path `{mcp.path}` does not begin with `/`", (*path, "path"), hint=f"write `/{mcp.path}`"
+        )
+    if mcp.port is None:
+        ports = ", ".join(f"`{name}`" for name in service.ports)
+        hint = f"add `port:` with one of {ports}" if ports else "add `ports: {http: auto}` and `port: http`"
+        context.report(
+            f"the server `{service.name}` is spoken to over HTTP, on no port that is known", path, hint=hint
+        )
+    elif mcp.port not in service.ports:
+        hint = did_you_mean(
+            mcp.port, service.ports, otherwise=f"add `ports: {{{mcp.port}: auto}}` to the service"
+        )
+        context.report(f"`{service.name}` has no port `{mcp.port}`", (*path, "port"), hint=hint)
+
+
+def _check_prefixes(context: Context) -> None:
+    holders = defaultdict(list)
+    for service in context.stack.servers.values():
+        if service.mcp and service.mcp.prefix is not None:
+            holders[service.mcp.prefix].append(service.name)
+    for prefix, names in holders.items():
+        if len(names) > 1:
+            what = f"begin their tools' names with `{prefix}`" if prefix else "have no prefix"
+            context.report(
+                f"{_listed(names)} {what}",
+                *(("services", name, "mcp", "prefix") for name in names),
+                hint="give each server a prefix of its own, or leave it out",
+            )
+
+
+def _listed(names: list[str]) -> str:
+    quoted = [f"`{name}`" for name in names]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)

@@ -1,0 +1,108 @@
+"""What is wrong with a stack file: a message, the places it is at, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Path = tuple[str | int, ...]
+"""The way to a key: `("services", "redis", "ports")`."""
+
+
+class Place(NamedTuple):
+    """A place in a file. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    path: Path = ()
+
+    def __str__(self) -> str:
+        """Return `backstay.yaml:12:5 services.redis.ports`."""
+        where = f"{self.file}:{self.line}:{self.column}"
+        return f"{where} {spell_path(self.path)}" if self.path else where
+
+
+def spell_path(path: Path) -> str:
+    """Spell the way to a key.
+
+    >>> spell_path(("services", "redis", "command", 2))
+    'services.redis.command[2]'
+    """
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, or with `warning` one that may be."""
+
+    message: str
+    places: tuple[Place, ...] = ()
+    hint: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """Return the lines that a person sees."""
+        lines = [f"{'warning' if self.warning else 'error'}: {self.message}"]
+        lines += [f"  {place}" for place in self.places]
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class Problems:
+    """The problems found so far, errors and warnings apart. Each is kept once."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def add(self, message: str, *places: Place, hint: str = "") -> None:
+        """Note an error."""
+        problem = Problem(message, places, hint)
+        if problem not in self.errors:
+            self.errors.append(problem)
+
+    def warn(self, message: str, *places: Place, hint: str = "") -> None:
+        """Note something that may be meant but seldom is."""
+        problem = Problem(message, places, hint, warning=True)
+        if problem not in self.warnings:
+            self.warnings.append(problem)
+
+    def __iter__(self) -> Iterator[Problem]:
+        """Yield the errors in the order of their places."""
+        return iter(sorted(self.errors, key=lambda problem: [place[:3] for place in problem.places[:1]]))
+
+    def __bool__(self) -> bool:
+        """Whether there is an error."""
+        return bool(self.errors)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant, if one is near.
+
+    >>> nearest("comand", ["command", "args"])
+    'command'
+    """
+    words = {name.lower(): name for name in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    return words[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """Return the hint for a word that is not known: the nearest one, or else what there is."""
+    names = sorted(known)
+    near = nearest(word, names)
+    if near is not None:
+        return f"did you mean `{near}`?"
+    if otherwise or not names:
+        return otherwise
+    shown = ", ".join(f"`{name}`" for name in names[:12])
+    return f"there is {shown}" + (" …" if len(names) > 12 else "")
