@@ -5,12 +5,18 @@
 //! happens to it, in [`event`]. The MCP handshake is not here but in `rust/mcp`.
 
 pub mod address;
+pub mod census;
 pub mod client;
 pub mod event;
+pub mod log;
 pub mod pipes;
 pub mod probe;
+pub mod restart;
 pub mod signal;
+pub mod spawn;
 pub mod spec;
+pub mod stop;
+pub mod watch;
 pub mod wire;
 
 pub use client::{KeeperClient, KeeperError};
