@@ -10,25 +10,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backstay import errors
-    from backstay.errors import BackstayError, CycleError, DoesNotFit, PortHeld, PortsExhausted
+    from backstay.errors import (
+        AlreadyHeld,
+        BackstayError,
+        CycleError,
+        DoesNotFit,
+        NotHeld,
+        PortHeld,
+        PortsExhausted,
+    )
+    from backstay.graph import Graph
+    from backstay.ledger import Lease, Ledger, PortLease, Ports, Resources
 
+    __version__: str
 
 __all__ = [
+    "AlreadyHeld",
     "BackstayError",
     "CycleError",
     "DoesNotFit",
+    "Graph",
+    "Lease",
+    "Ledger",
+    "NotHeld",
     "PortHeld",
+    "PortLease",
+    "Ports",
     "PortsExhausted",
+    "Resources",
+    "__version__",
     "errors",
 ]
 
 # Where each public name lives; a name that is its own module maps to "".
 _HOMES = {
+    "AlreadyHeld": "errors",
     "BackstayError": "errors",
     "CycleError": "errors",
     "DoesNotFit": "errors",
+    "Graph": "graph",
+    "Lease": "ledger",
+    "Ledger": "ledger",
+    "NotHeld": "errors",
     "PortHeld": "errors",
+    "PortLease": "ledger",
+    "Ports": "ledger",
     "PortsExhausted": "errors",
+    "Resources": "ledger",
     "errors": "",
 }
 

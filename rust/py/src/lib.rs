@@ -1,9 +1,30 @@
 //! `backstay._core`: the Python face of the Rust rooms; conversions only.
+//!
+//! Each file is the binding of one room. What Python sees of it is re-exported by the module of the same name
+//! in `python/backstay`, and typed by the generated `python/backstay/_core.pyi`.
+
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "the doc comments of this crate are Python's docstrings"
+)]
+
+mod errors;
+mod graph;
+mod ledger;
+mod ports;
 
 /// The extension module; each submodule file adds its classes here.
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::graph::Graph;
+    #[pymodule_export]
+    use crate::ledger::{Lease, Ledger, Resources, Usage, format_size, parse_size};
+    #[pymodule_export]
+    use crate::ports::{PortLease, Ports, port_is_free};
 
     /// The version of the extension, equal to the wheel's.
     #[pyfunction]
