@@ -93,7 +93,7 @@ class ConfigErrors(ConfigError):
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+        super().__init__("\n".join(problem.report() for problem in problems))
         self.problems = tuple(problems)
 
 

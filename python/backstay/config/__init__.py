@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 from backstay.config.models import Mcp, PackageSource, Service, ServiceFile, Stack, StackFile
 
 if TYPE_CHECKING:
-    from backstay.config.loading import find, load
+    from backstay.config.loading import load
+    from backstay.config.sources import find
 
 __all__ = ["Mcp", "PackageSource", "Service", "ServiceFile", "Stack", "StackFile", "find", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what reads files when it is first asked for."""
-    if name in ("find", "load"):
-        from backstay.config import loading
+    if name == "load":
+        from backstay.config.loading import load
 
-        return getattr(loading, name)
+        return load
+    if name == "find":
+        from backstay.config.sources import find
+
+        return find
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

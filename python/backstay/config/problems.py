@@ -49,12 +49,13 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        """Return the lines that a person sees."""
-        lines = [f"{'warning' if self.warning else 'error'}: {self.message}"]
-        lines += [f"  {place}" for place in self.places]
-        if self.hint:
-            lines.append(f"hint: {self.hint}")
-        return "\n".join(lines)
+        """Return what is wrong, and each place on a line of its own."""
+        return "\n".join([self.message, *(f"  {place}" for place in self.places)])
+
+    def report(self) -> str:
+        """Return the lines that a person sees: the problem, its places, and the hint."""
+        text = f"{'warning' if self.warning else 'error'}: {self}"
+        return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backstay.config.models.service import Service, port_variable
+from backstay.config.models.ports import port_variable
 from backstay.config.problems import did_you_mean
 from backstay.config.templates import TemplateError, parse
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from backstay.config.models.healthcheck import Healthcheck
+    from backstay.config.models.service import Service
     from backstay.config.models.stack import Stack
 
 

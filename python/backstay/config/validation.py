@@ -51,7 +51,8 @@ def _note(model: type[BaseModel], detail: ErrorDetails, path: Path, tree: Tree, 
     context = detail.get("ctx", {})
     match detail["type"]:
         case "stack":
-            problems.add(str(context["what"]), place, hint=str(context.get("hint", "")))
+            for what, hint, at in context["complaints"]:
+                problems.add(what, tree.place((*path, *location, *at)), hint=hint)
         case "extra_forbidden":
             owner = model_at(model, location[:-1]) or model
             message, hint = unknown_key(owner, str(location[-1]))
@@ -111,3 +112,17 @@ def _bare(annotation: Any) -> Any:
         kinds = [part for part in typing.get_args(annotation) if part is not type(None)]
         return _bare(kinds[0]) if kinds else None
     return annotation
+
+
+def models_of(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return a model and all that its fields hold, each once, in the order of their appearance."""
+    found: dict[type[BaseModel], None] = {}
+    waiting: list[Any] = [model]
+    while waiting:
+        part = waiting.pop(0)
+        if not (isinstance(part, type) and issubclass(part, BaseModel)):
+            waiting += typing.get_args(part)
+        elif part not in found:
+            found[part] = None
+            waiting += [field.annotation for field in part.model_fields.values()]
+    return list(found)

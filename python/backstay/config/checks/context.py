@@ -29,6 +29,12 @@ class Context:
     variables: Mapping[str, str]
     top_is_valid: bool
 
+    def has(self, path: Path) -> bool:
+        """Whether a key is written in the files."""
+        return self.tree.node(path) is not None
+
     def report(self, message: str, *paths: Path, hint: str = "") -> None:
         """Note an error at the places of these keys."""
-        self.problems.add(message, *(self.tree.place(path) for path in paths), hint=hint)
+        places = [self.tree.place(path) for path in paths]
+        written = [place for place in places if place.path] or places
+        self.problems.add(message, *dict.fromkeys(written), hint=hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from backstay.config.models.service import ServiceFile
 from backstay.config.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -13,16 +14,8 @@ if TYPE_CHECKING:
     from backstay.config.models.service import Service
 
 RUNTIMES: Final = {"npm": "node", "pypi": "python"}
-LOCAL_KEYS: Final = (
-    "command",
-    "args",
-    "working_dir",
-    "ports",
-    "environment",
-    "env_file",
-    "stop_signal",
-    "secrets",
-)
+REMOTE_KEYS: Final = frozenset({"mcp", "depends_on", "profiles", "secrets"})
+"""What can be said of a server that runs elsewhere."""
 
 
 def check_servers(context: Context) -> None:
@@ -61,7 +54,7 @@ def _check_remote(context: Context, service: Service, mcp: Mcp) -> None:
             (*path, "mcp", "transport"),
             hint="write `transport: streamable-http` or `sse`, or leave it out",
         )
-    idle = [key for key in LOCAL_KEYS if context.tree.node((*path, key)) is not None]
+    idle = [key for key in ServiceFile.model_fields if key not in REMOTE_KEYS and context.has((*path, key))]
     if idle:
         context.report(
             f"`{service.name}` runs elsewhere, and {_listed(idle)} would do nothing",
@@ -69,7 +62,7 @@ def _check_remote(context: Context, service: Service, mcp: Mcp) -> None:
             hint="remove it, or name a package in `mcp:`",
         )
     for key in ("with", "runtime", "entry", "port", "path"):
-        if context.tree.node((*path, "mcp", key)) is not None:
+        if context.has((*path, "mcp", key)):
             context.report(
                 f"a remote server has no `{key}`",
                 (*path, "mcp", key),
@@ -94,7 +87,7 @@ def _check_local(context: Context, service: Service, mcp: Mcp) -> None:
         )
     if not mcp.package:
         for key in ("with", "runtime", "entry"):
-            if context.tree.node((*path, "mcp", key)) is not None:
+            if context.has((*path, "mcp", key)):
                 context.report(
                     f"`{key}` needs a package", (*path, "mcp", key), hint="the `command:` decides it"
                 )
@@ -114,7 +107,7 @@ def _check_transport(context: Context, service: Service, mcp: Mcp) -> None:
     path = ("services", service.name, "mcp")
     if mcp.transport == "stdio":
         for key in ("port", "path", "headers"):
-            if context.tree.node((*path, key)) is not None:
+            if context.has((*path, key)):
                 context.report(
                     f"a server over stdio has no `{key}`",
                     (*path, key),

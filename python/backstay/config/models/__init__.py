@@ -13,6 +13,7 @@ from backstay.config.models.deploy import (
 )
 from backstay.config.models.healthcheck import Healthcheck, HttpProbe
 from backstay.config.models.mcp import Mcp, Session, Tools, Transport
+from backstay.config.models.ports import PortRange, port_variable
 from backstay.config.models.service import (
     Condition,
     Dependency,
@@ -22,10 +23,9 @@ from backstay.config.models.service import (
     SecretUse,
     Service,
     ServiceFile,
-    port_variable,
 )
 from backstay.config.models.source import PackageSource, SourceKind
-from backstay.config.models.stack import Gateway, PortRange, Secret, Stack, StackFile
+from backstay.config.models.stack import Gateway, Secret, Stack, StackFile
 
 __all__ = [
     "Condition",

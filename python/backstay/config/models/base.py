@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
+Complaint = tuple[str, str, tuple[str | int, ...]]
+"""What is wrong, what would be right, and the way to it beneath the value that is refused."""
 
-def refuse(what: str, hint: str = "") -> PydanticCustomError:
-    """Build the error that a validator raises: what is wrong, and what would be right."""
-    return PydanticCustomError("stack", "{what}", {"what": what, "hint": hint})
+
+def refuse(what: str, hint: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """Build the error that a validator raises: what is wrong, what would be right, and where in the value."""
+    return refuse_all([(what, hint, at)])
+
+
+def refuse_all(complaints: list[Complaint]) -> PydanticCustomError:
+    """Build one error out of several complaints about the same value."""
+    return PydanticCustomError("stack", "{what}", {"what": complaints[0][0], "complaints": complaints})
+
+
+@contextmanager
+def gathered() -> Iterator[Callable[[str | int], AbstractContextManager[None]]]:
+    """Let every item of a collection complain, and refuse the whole at the end.
+
+    The block gets a function that opens a block for one item, named by its key.
+    """
+    complaints: list[Complaint] = []
+
+    @contextmanager
+    def item(key: str | int) -> Iterator[None]:
+        try:
+            yield
+        except PydanticCustomError as error:
+            context = error.context or {}
+            complaints.extend((what, hint, (key, *at)) for what, hint, at in context["complaints"])
+
+    yield item
+    if complaints:
+        raise refuse_all(complaints)
 
 
 def kind_of(value: object) -> str:
@@ -70,6 +100,11 @@ class Model(BaseModel):
     def from_short(cls, value: Any) -> Any:
         """Turn the short form of this part, if it has one, into the map it stands for."""
         return value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return []
 
     @classmethod
     def example(cls) -> str:

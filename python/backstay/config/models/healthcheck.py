@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from backstay.config.models.base import Model, kind_of, quoted, refuse, spelling
+from backstay.config.models.base import Model, gathered, kind_of, quoted, refuse, spelling
 from backstay.config.models.scalars import Count, Duration, Flag, Text, parse_text
 
 Probe = Literal["tcp", "http", "command", "log", "notify"]
@@ -47,6 +47,13 @@ def split(text: str) -> list[str]:
     return [re.sub("\ue000(\\d+)\ue001", lambda match: kept[int(match[1])], word) for word in words]
 
 
+def _word(value: Any) -> str:
+    if isinstance(value, Mapping | list | tuple) or value is None:
+        hint = "quote words that contain `: ` or begin with `[`"
+        raise refuse(f"a word of a command is {kind_of(value)}", hint)
+    return parse_text(value)
+
+
 def read_command(value: Any) -> list[str]:
     """Read a command: a list of words, or one text that is split as a shell splits it."""
     if isinstance(value, str):
@@ -56,13 +63,10 @@ def read_command(value: Any) -> list[str]:
             raise refuse(f"the command cannot be split into words: {error}", "balance the quotes") from None
     elif isinstance(value, list | tuple):
         words = []
-        for word in value:
-            if isinstance(word, Mapping | list | tuple) or word is None:
-                raise refuse(
-                    f"a word of a command is {kind_of(word)}",
-                    "quote words that contain `: ` or begin with `[`",
-                )
-            words.append(parse_text(word))
+        with gathered() as item:
+            for index, word in enumerate(value):
+                with item(index):
+                    words.append(_word(word))
     else:
         raise refuse(f"expected a command, got {kind_of(value)}", "write a text, or a list of words")
     if any("\0" in word for word in words):
@@ -75,12 +79,11 @@ COMMAND_SCHEMA: Final = WithJsonSchema(
 )
 Command = Annotated[tuple[str, ...], BeforeValidator(read_command), COMMAND_SCHEMA]
 """The words of a command."""
+PORT_REFERENCE_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string", "minLength": 1}]
+}
 PortReference = Annotated[
-    int | str,
-    BeforeValidator(read_port_reference),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string", "minLength": 1}]}
-    ),
+    int | str, BeforeValidator(read_port_reference), WithJsonSchema(PORT_REFERENCE_SCHEMA)
 ]
 """A port's number, or its name within the service."""
 
@@ -97,6 +100,11 @@ class HttpProbe(Model):
     def from_short(cls, value: Any) -> Any:
         """`http: main` is `http: {port: main}`."""
         return {"port": value} if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [PORT_REFERENCE_SCHEMA]
 
     @classmethod
     def example(cls) -> str:
@@ -179,6 +187,11 @@ class Healthcheck(Model):
         )
 
     @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"const": "notify"}]
+
+    @classmethod
     def example(cls) -> str:
         """Return the hint for a value that is not even a map."""
         return EXAMPLE
@@ -191,6 +204,3 @@ class Healthcheck(Model):
         if len(probes) > 1 and not self.disable:
             raise refuse(f"the healthcheck has {len(probes)} probes: {', '.join(probes)}", "keep one of them")
         return self
-
-
-Check = Annotated[Healthcheck | None, Field(default=None)]

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, kind_of, quoted, refuse
 from backstay.config.models.scalars import Duration, Name, Text, parse_name, parse_text
-from backstay.config.models.source import EXAMPLES, Source
+from backstay.config.models.source import EXAMPLES, SOURCE_SCHEMA, Source
 
 Transport = Literal["stdio", "streamable-http", "sse"]
 Session = Literal["shared", "isolated", "global"]
@@ -143,6 +143,11 @@ class Mcp(Model):
             value = {**value, "url": value.get("url", package.strip())}
             del value["package"]
         return value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [SOURCE_SCHEMA]
 
     @classmethod
     def example(cls) -> str:

@@ -132,6 +132,8 @@ def parse_count(value: Any) -> int:
 
 def parse_text(value: Any) -> str:
     """Read a text; a number or a yes/no keeps its spelling in the file."""
+    if isinstance(value, str) and "\0" in value:
+        raise refuse("a text contains a NUL character")
     if isinstance(value, str | int | float):
         return spelling(value)
     hint = "" if isinstance(value, Mapping | list) else 'an empty text is written `""`'

@@ -4,106 +4,26 @@ from __future__ import annotations
 
 import re
 import signal
+import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from backstay.config.models.base import Model, kind_of, quoted, refuse, spelling
+from backstay.config.models.base import Model, gathered, kind_of, quoted, refuse
 from backstay.config.models.deploy import Deploy, RestartPolicy
+from backstay.config.models.environment import ENVIRONMENT_SCHEMA, read_environment
 from backstay.config.models.healthcheck import Command, Healthcheck
 from backstay.config.models.mcp import Mcp, Texts, read_list
+from backstay.config.models.ports import PORTS_SCHEMA, read_ports
 from backstay.config.models.scalars import Duration, Flag, Name, Text, parse_name
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 Kind = Literal["server", "service"]
 Restart = Literal["no", "always", "on-failure", "unless-stopped"]
 
-PORT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
-VARIABLE: Final = re.compile(r"[^=\0]+")
 RESTART: Final = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d{1,6}))?")
 PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-def read_environment(value: Any) -> dict[str, str | None]:
-    """Read a map, or a list of `NAME=value`; a name alone takes Backstay's own value of it."""
-    if isinstance(value, Mapping):
-        pairs = [
-            (str(name), None if item is None else _variable(str(name), item)) for name, item in value.items()
-        ]
-    elif isinstance(value, list | tuple):
-        pairs = []
-        for item in value:
-            if not isinstance(item, str):
-                raise refuse(
-                    f"expected `NAME=value`, got {kind_of(item)}", "write a map, or a list of `NAME=value`"
-                )
-            name, equals, text = item.partition("=")
-            pairs.append((name, text if equals else None))
-    else:
-        raise refuse(f"expected a map, got {kind_of(value)}", "write `environment: {NAME: value}`")
-    for name, item in pairs:
-        if VARIABLE.fullmatch(name) is None or "\0" in (item or ""):
-            raise refuse(f"{quoted(name)} cannot be set as an environment variable")
-    return dict(pairs)
-
-
-def _variable(name: str, value: Any) -> str:
-    if isinstance(value, str | int | float):
-        return spelling(value)
-    raise refuse(
-        f"the variable {name} is {kind_of(value)}",
-        "write a text; quote it where it looks like something else",
-    )
-
-
-def read_ports(value: Any) -> dict[str, int | Literal["auto"]]:
-    """Read the ports of a service: a map of names to a number or `auto`."""
-    hint = "write a map of names, such as `ports: {http: auto}` or `ports: {http: 8080}`"
-    if isinstance(value, list | tuple):
-        first = spelling(value[0]).rpartition(":")[2].partition("/")[0] if value else ""
-        if first.isascii() and first.isdigit():
-            hint = f"give the port a name: `ports: {{main: {first}}}`; processes listen on it themselves"
-        raise refuse("expected a map of names, got a list", hint)
-    if not isinstance(value, Mapping):
-        raise refuse(f"expected a map of names, got {kind_of(value)}", hint)
-    ports: dict[str, int | Literal["auto"]] = {}
-    variables: dict[str, str] = {}
-    for key, item in value.items():
-        name = str(key)
-        if PORT_NAME.fullmatch(name) is None:
-            raise refuse(
-                f"{quoted(name)} cannot name a port", "use letters, digits, `-` and `_`, a letter first"
-            )
-        other = variables.setdefault(port_variable(name), name)
-        if other != name:
-            raise refuse(
-                f"the ports `{other}` and `{name}` would share {port_variable(name)}", "rename one of them"
-            )
-        ports[name] = read_port(item)
-    return ports
-
-
-def read_port(value: Any) -> int | Literal["auto"]:
-    """Read one port: a number, or `auto` for one that is leased."""
-    if value == "auto":
-        return "auto"
-    if isinstance(value, str) and re.fullmatch(r"\d{1,6}", value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise refuse(f"expected a port, got {kind_of(value)}", "write a number from 1 to 65535, or `auto`")
-    if not 1 <= value <= 65535:
-        raise refuse(f"{spelling(value)} is not a port", "write a number from 1 to 65535, or `auto`")
-    return int(value)
-
-
-def port_variable(name: str) -> str:
-    """Return the environment variable in which a process sees the port of this name.
-
-    >>> port_variable("web-ui")
-    'PORT_WEB_UI'
-    """
-    return "PORT_" + name.upper().replace("-", "_")
 
 
 def read_restart(value: Any) -> str:
@@ -140,11 +60,12 @@ def read_signal(value: Any) -> str:
 def read_profiles(value: Any) -> Any:
     """Read the list of profiles."""
     names = read_list(value)
-    for name in names:
-        if not isinstance(name, str) or PROFILE.fullmatch(name) is None:
-            raise refuse(
-                f"{quoted(str(name))} cannot name a profile", "use letters, digits, `-`, `_` and `.`"
-            )
+    with gathered() as item:
+        for index, name in enumerate(names):
+            with item(index):
+                if not isinstance(name, str) or PROFILE.fullmatch(name) is None:
+                    hint = "use letters, digits, `-`, `_` and `.`"
+                    raise refuse(f"{quoted(str(name))} cannot name a profile", hint)
     return names
 
 
@@ -159,6 +80,11 @@ class Dependency(Model):
     """Whether the other service must be there at all."""
 
     @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"enum": [None, *typing.get_args(Condition)]}]
+
+    @classmethod
     def from_short(cls, value: Any) -> Any:
         """`redis: service_healthy` and `redis:` alone are short for maps."""
         if value is None:
@@ -166,14 +92,21 @@ class Dependency(Model):
         return {"condition": value} if isinstance(value, str) else value
 
 
+Dependencies = tuple[str, ...] | Mapping[str, Dependency] | str
+"""The forms of `depends_on`."""
+
+
 def read_depends_on(value: Any) -> Any:
     """Read a list of names, or a map of names to conditions."""
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple):
-        for item in value:
-            if not isinstance(item, str):
-                raise refuse(f"expected a service's name, got {kind_of(item)}", "write `depends_on: [redis]`")
+        with gathered() as item:
+            for index, name in enumerate(value):
+                with item(index):
+                    if not isinstance(name, str):
+                        hint = "write `depends_on: [redis]`"
+                        raise refuse(f"expected a service's name, got {kind_of(name)}", hint)
         return {name: {} for name in value}
     if isinstance(value, Mapping):
         return value
@@ -189,6 +122,11 @@ class EnvFile(Model):
     """Whether it must exist."""
     format: Literal["raw"] | None = None
     """`raw`: values are taken as they are, quotes and `$` included."""
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"type": "string", "minLength": 1}]
 
     @classmethod
     def from_short(cls, value: Any) -> Any:
@@ -215,6 +153,11 @@ class SecretUse(Model):
         return {"source": value} if isinstance(value, str) else value
 
     @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"type": "string", "minLength": 1}]
+
+    @classmethod
     def example(cls) -> str:
         """Return the hint for a value that is not even a map."""
         return "write `secrets: [name]`"
@@ -235,41 +178,22 @@ class ServiceFile(Model):
     mcp: Mcp | None = None
     """What makes it a server: a package source, an address, or a map of settings."""
     environment: Annotated[
-        Mapping[str, str | None],
-        BeforeValidator(read_environment),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {
-                        "type": "object",
-                        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-                    },
-                    {"type": "array", "items": {"type": "string"}},
-                ]
-            }
-        ),
+        Mapping[str, str | None], BeforeValidator(read_environment), ENVIRONMENT_SCHEMA
     ] = {}
     """Variables for the process; a name without a value takes that of Backstay's own environment."""
-    env_file: Annotated[tuple[EnvFile, ...], BeforeValidator(read_many)] = ()
+    env_file: Annotated[
+        tuple[EnvFile, ...], BeforeValidator(read_many, json_schema_input_type=EnvFile | tuple[EnvFile, ...])
+    ] = ()
     """Files of variables; `environment` goes before them, and later files before earlier ones."""
     working_dir: Text | None = None
     """The folder it runs in; the stack file's own where not given."""
-    depends_on: Annotated[Mapping[str, Dependency], BeforeValidator(read_depends_on)] = {}
+    depends_on: Annotated[
+        Mapping[str, Dependency], BeforeValidator(read_depends_on, json_schema_input_type=Dependencies)
+    ] = {}
     """Services that must be up first."""
     healthcheck: Healthcheck | None = None
     """How to know that it is well; a server's handshake says so without one."""
-    ports: Annotated[
-        Mapping[str, int | Literal["auto"]],
-        BeforeValidator(read_ports),
-        WithJsonSchema(
-            {
-                "type": "object",
-                "additionalProperties": {
-                    "anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 65535}]
-                },
-            }
-        ),
-    ] = {}
+    ports: Annotated[Mapping[str, int | Literal["auto"]], BeforeValidator(read_ports), PORTS_SCHEMA] = {}
     """Ports it listens on, by name: a number, or `auto` for one that is leased."""
     restart: (
         Annotated[
@@ -287,7 +211,10 @@ class ServiceFile(Model):
     """Time to end before it is killed."""
     profiles: Annotated[Texts, BeforeValidator(read_profiles)] = ()
     """It runs only where one of these profiles is enabled; always where none is given."""
-    secrets: Annotated[tuple[SecretUse, ...], BeforeValidator(read_many)] = ()
+    secrets: Annotated[
+        tuple[SecretUse, ...],
+        BeforeValidator(read_many, json_schema_input_type=SecretUse | tuple[SecretUse, ...]),
+    ] = ()
     """Secrets that it may read."""
     deploy: Deploy = Deploy()
     """How many instances, what they hold of the machine, how a new revision takes over."""

@@ -146,19 +146,15 @@ def read_source(value: Any) -> PackageSource:
     return PackageSource.parse(value)
 
 
+SOURCE_SCHEMA: Final[dict[str, Any]] = {
+    "type": "string",
+    "pattern": r"^\s*(npm|pypi|cargo|go|path):\s*\S.*$|^\s*https?://\S+$",
+    "examples": ["npm:@modelcontextprotocol/server-filesystem", "pypi:mcp-server-time==1.2", "path:./server"],
+}
+
 Source = Annotated[
     InstanceOf[PackageSource],
     BeforeValidator(read_source),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^(npm|pypi|cargo|go|path):.+$|^https?://.+$",
-            "examples": [
-                "npm:@modelcontextprotocol/server-filesystem",
-                "pypi:mcp-server-time==1.2",
-                "path:./server",
-            ],
-        }
-    ),
+    WithJsonSchema(SOURCE_SCHEMA),
 ]

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, kind_of, quoted, refuse, spelling
 from backstay.config.models.mcp import Texts
+from backstay.config.models.ports import PortRange
 from backstay.config.models.scalars import Name, parse_name
 from backstay.config.models.service import Service, ServiceFile
 
@@ -94,44 +95,14 @@ class Gateway(Model):
         return {"listen": value} if isinstance(value, str | int) and not isinstance(value, bool) else value
 
     @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"type": "string"}, {"type": "integer", "minimum": 0, "maximum": 65535}]
+
+    @classmethod
     def example(cls) -> str:
         """Return the hint for a value that is not even a map."""
         return "write `gateway: {listen: 127.0.0.1:7077}`"
-
-
-def read_range_end(value: Any) -> int:
-    """Read one end of a range of ports."""
-    if isinstance(value, str) and re.fullmatch(r"\d{1,6}", value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise refuse(f"expected a port, got {kind_of(value)}", "write a number from 1 to 65535")
-    return int(value)
-
-
-class PortRange(Model):
-    """The ports that `auto` leases from."""
-
-    first: Annotated[int, BeforeValidator(read_range_end)] = 30000
-    """The first."""
-    last: Annotated[int, BeforeValidator(read_range_end)] = 32000
-    """The last, included."""
-
-    @classmethod
-    def from_short(cls, value: Any) -> Any:
-        """`30000-32000` is `{first: 30000, last: 32000}`."""
-        match = re.fullmatch(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*", value) if isinstance(value, str) else None
-        return {"first": int(match[1]), "last": int(match[2])} if match else value
-
-    @classmethod
-    def example(cls) -> str:
-        """Return the hint for a value that is not even a map."""
-        return "write `ports: 30000-32000`"
-
-    @model_validator(mode="after")
-    def _in_order(self) -> PortRange:
-        if self.first > self.last:
-            raise refuse(f"the range {self.first}-{self.last} is empty", f"write `{self.last}-{self.first}`")
-        return self
 
 
 class Secret(Model):
