@@ -19,6 +19,7 @@ pub mod envelope;
 pub mod jsonrpc;
 pub mod list;
 mod raw;
+pub mod transport;
 pub mod upstream;
 pub mod version;
 

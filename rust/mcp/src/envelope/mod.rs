@@ -20,6 +20,7 @@ pub use error::EnvelopeError;
 use layout::Layout;
 pub use limits::Limits;
 pub use rewrite::Rewrite;
+pub(crate) use rewrite::join_lines;
 use scan::{Scanner, Span};
 
 use crate::raw::RawJson;

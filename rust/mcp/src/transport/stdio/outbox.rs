@@ -1,0 +1,138 @@
+//! What waits to be written to a server's stdin.
+//!
+//! Callers append to one buffer; the one writing task takes all of it at once, so that under load a single
+//! system call carries many messages and nobody waits for a timer.
+
+use std::io;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::write::Writer;
+use crate::envelope::join_lines;
+
+/// The buffer between callers and the writing task.
+#[derive(Debug)]
+pub struct Outbox {
+    /// Guards appends and the swap, both short and never across an await.
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    closed: bool,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// So many bytes wait already.
+    Full(usize),
+    /// The connection has ended.
+    Closed,
+    /// The message has so many bytes.
+    TooLarge(usize),
+}
+
+/// What one batch's buffer may keep for the next.
+const KEPT: usize = 1 << 20;
+
+impl Outbox {
+    /// A buffer that takes no further message once `limit` bytes wait.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            limit,
+        }
+    }
+
+    /// Appends the message that `write` writes, made one line of.
+    pub fn push(&self, max_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refused> {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Err(Refused::Closed);
+        }
+        let start = waiting.lines.len();
+        if start >= self.limit {
+            return Err(Refused::Full(start));
+        }
+        let lines = &mut waiting.lines;
+        write(lines);
+        let size = lines.len() - start;
+        if size > max_bytes {
+            lines.truncate(start);
+            return Err(Refused::TooLarge(size));
+        }
+        join_lines(lines, start);
+        lines.push(b'\n');
+        drop(waiting);
+        if start == 0 {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes no more; what waits is still written.
+    pub fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Writes what comes until the box is closed and empty, or the pipe fails.
+    pub async fn write_to(&self, mut writer: Writer) -> io::Result<()> {
+        writer.finish().await?;
+        let mut batch = Vec::new();
+        loop {
+            self.wake.notified().await;
+            loop {
+                let closed = {
+                    let mut waiting = self.waiting.lock();
+                    std::mem::swap(&mut batch, &mut waiting.lines);
+                    waiting.closed
+                };
+                if batch.is_empty() {
+                    if closed {
+                        return Ok(());
+                    }
+                    break;
+                }
+                writer.write(&batch).await?;
+                batch.clear();
+                batch.shrink_to(KEPT);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_one_line() {
+        let outbox = Outbox::new(100);
+        outbox
+            .push(100, |out| out.extend_from_slice(b"{\n\"a\":\r\n1}"))
+            .unwrap();
+        assert_eq!(outbox.waiting.lock().lines, b"{ \"a\":  1}\n");
+    }
+
+    #[test]
+    fn a_full_box_says_so_and_a_large_message_leaves_nothing() {
+        let outbox = Outbox::new(4);
+        assert_eq!(
+            outbox.push(3, |out| out.extend_from_slice(b"1234")),
+            Err(Refused::TooLarge(4))
+        );
+        outbox
+            .push(9, |out| out.extend_from_slice(b"1234"))
+            .unwrap();
+        assert_eq!(outbox.push(9, |out| out.push(b'1')), Err(Refused::Full(5)));
+        outbox.close();
+        assert_eq!(outbox.push(9, |out| out.push(b'1')), Err(Refused::Closed));
+    }
+}

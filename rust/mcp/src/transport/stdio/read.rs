@@ -1,0 +1,198 @@
+//! Lines out of a server's stdout, bounded whatever it prints.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::unix::pipe::Receiver;
+
+use super::skim::Skim;
+use crate::raw::RawJson;
+
+/// What came out of stdout.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A line without its line break, within the limit.
+    Whole(Bytes),
+    /// A line has gone over the limit; what follows of it is thrown away. This is how it starts.
+    TooLong {
+        /// Its first characters.
+        shown: String,
+    },
+    /// The line that went over the limit has ended.
+    Skipped {
+        /// The `id` it had, if it was an answer or a request.
+        id: Option<RawJson>,
+    },
+    /// The process closed its stdout.
+    End,
+}
+
+/// Cuts a pipe into lines. A line ends at `\n` and at nothing else: other line separators may stand in a JSON string.
+#[derive(Debug)]
+pub struct Reader {
+    pipe: Receiver,
+    buffer: BytesMut,
+    /// How much of the buffer is known to hold no line break.
+    searched: usize,
+    limit: usize,
+    /// The line that went over the limit, while it goes on.
+    skim: Option<Box<Skim>>,
+}
+
+/// What a full pipe holds.
+const CHUNK: usize = 64 << 10;
+
+impl Reader {
+    /// Takes a pipe's reading end, which becomes non-blocking. Needs a tokio runtime around it.
+    pub fn open(stdout: OwnedFd, limit: usize) -> io::Result<Self> {
+        Ok(Self {
+            pipe: Receiver::from_owned_fd(stdout)?,
+            buffer: BytesMut::new(),
+            searched: 0,
+            limit,
+            skim: None,
+        })
+    }
+
+    /// The next line, or what there is instead of it.
+    pub async fn next(&mut self) -> io::Result<Line> {
+        loop {
+            if let Some(line) = self.buffered() {
+                return Ok(line);
+            }
+            if self.buffer.capacity() - self.buffer.len() < CHUNK / 8 {
+                self.buffer.reserve(CHUNK);
+            }
+            match self.pipe.try_read_buf(&mut self.buffer) {
+                Ok(0) => return Ok(Line::End),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.pipe.readable().await?
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What can be said of the bytes at hand.
+    fn buffered(&mut self) -> Option<Line> {
+        let end = memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|at| self.searched + at);
+        if let Some(skim) = &mut self.skim {
+            skim.feed(&self.buffer[..end.unwrap_or(self.buffer.len())]);
+            let ended = end.is_some();
+            self.drop_front(end.map_or(self.buffer.len(), |end| end + 1));
+            return if ended {
+                self.skim.take().map(|skim| Line::Skipped { id: skim.id() })
+            } else {
+                None
+            };
+        }
+        // A line that is too long is too long even if its end is at hand.
+        if end.unwrap_or(self.buffer.len()) > self.limit {
+            let shown =
+                String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(120)]).into_owned();
+            self.skim = Some(Box::default());
+            self.searched = 0;
+            return Some(Line::TooLong { shown });
+        }
+        self.searched = self.buffer.len();
+        let end = end?;
+        let mut line = self.buffer.split_to(end + 1).freeze();
+        self.searched = 0;
+        line.truncate(if line[..end].ends_with(b"\r") {
+            end - 1
+        } else {
+            end
+        });
+        Some(Line::Whole(line))
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        let _ = self.buffer.split_to(count);
+        self.searched = 0;
+        if self.buffer.is_empty() {
+            // What a long line made grow is given back.
+            self.buffer = BytesMut::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    fn reader(limit: usize) -> (Reader, File) {
+        let (out, into) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        (Reader::open(out, limit).unwrap(), into.into())
+    }
+
+    fn whole(text: &'static str) -> Line {
+        Line::Whole(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn lines_end_at_line_breaks_and_nowhere_else() {
+        let (mut reader, mut server) = reader(100);
+        server
+            .write_all("one\r\n\"\u{2028}\u{2029}\u{85}\u{b}\"\n\nhal".as_bytes())
+            .unwrap();
+        assert_eq!(reader.next().await.unwrap(), whole("one"));
+        assert_eq!(
+            reader.next().await.unwrap(),
+            whole("\"\u{2028}\u{2029}\u{85}\u{b}\"")
+        );
+        assert_eq!(reader.next().await.unwrap(), whole(""));
+        server.write_all(b"f\n").unwrap();
+        assert_eq!(reader.next().await.unwrap(), whole("half"));
+        drop(server);
+        assert_eq!(reader.next().await.unwrap(), Line::End);
+    }
+
+    #[tokio::test]
+    async fn ten_megabytes_without_a_line_break_take_no_memory() {
+        let (mut reader, mut server) = reader(100_000);
+        let writer = std::thread::spawn(move || {
+            server
+                .write_all(b"{\"jsonrpc\":\"2.0\",\"result\":{\"text\":\"")
+                .unwrap();
+            for _ in 0..160 {
+                server.write_all(&[b'x'; 65_536]).unwrap();
+            }
+            server.write_all(b"\"},\"id\":42}\nnext\n").unwrap();
+        });
+        let Line::TooLong { shown } = reader.next().await.unwrap() else {
+            panic!("not noticed")
+        };
+        assert!(shown.starts_with("{\"jsonrpc\""), "{shown}");
+        assert_eq!(
+            reader.next().await.unwrap(),
+            Line::Skipped {
+                id: Some(RawJson::number(42))
+            }
+        );
+        assert!(
+            reader.buffer.capacity() <= 4 * CHUNK,
+            "{}",
+            reader.buffer.capacity()
+        );
+        assert_eq!(reader.next().await.unwrap(), whole("next"));
+        writer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_line_of_just_the_limit_is_whole() {
+        let (mut reader, mut server) = reader(4);
+        server.write_all(b"1234\n12345\n6\n").unwrap();
+        assert_eq!(reader.next().await.unwrap(), whole("1234"));
+        assert!(matches!(reader.next().await.unwrap(), Line::TooLong { .. }));
+        assert_eq!(reader.next().await.unwrap(), Line::Skipped { id: None });
+        assert_eq!(reader.next().await.unwrap(), whole("6"));
+    }
+}
