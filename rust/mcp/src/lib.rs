@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! The Model Context Protocol: envelopes, versions, transports, client, compliance.
 //!
 //! What the gateway needs of it, in the order a call meets it:

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::jsonrpc::RpcError;
 use crate::raw::RawJson;
-use crate::upstream::{Call, CallError, CallTag, Outgoing, Upstream};
+use crate::upstream::{Call, CallError, Upstream};
 
 /// What can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,15 +121,11 @@ pub async fn all(
     let mut cursor: Option<String> = None;
     for _ in 0..limits.max_pages {
         let params = cursor.as_ref().map(|cursor| cursor_params(cursor));
-        let message = Outgoing::New { method, params };
-        let reply = upstream
-            .call(Call {
-                message,
-                tag: CallTag::default(),
-                timeout: limits.timeout,
-                sink: None,
-            })
-            .await?;
+        let call = Call {
+            timeout: limits.timeout,
+            ..Call::new(method, params)
+        };
+        let reply = upstream.call(call).await?;
         let result = reply.outcome().map_err(|error| ListError::Refused {
             method,
             error: RpcError::read(&error),

@@ -4,6 +4,11 @@
 //! reads). The child, this very test program run again, stands for the daemon. What the server reads must be
 //! whole lines, none twice, none out of order, and all that were committed.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may die of what it did not expect"
+)]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};

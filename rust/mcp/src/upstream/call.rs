@@ -1,5 +1,6 @@
 //! Calls: what goes to a server and what comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,12 +24,24 @@ pub struct CallTag {
 pub struct Call<'a> {
     /// What to send.
     pub message: Outgoing<'a>,
-    /// Who sends it.
-    pub tag: CallTag,
+    /// Which call of which client session it is; none for calls of our own.
+    pub tag: Option<CallTag>,
     /// How long it may take without a sign of progress; none means [`UpstreamConfig::call_timeout`](super::UpstreamConfig::call_timeout).
     pub timeout: Option<Duration>,
     /// Where its progress goes, if anybody listens.
-    pub sink: Option<Box<dyn CallSink>>,
+    pub sink: Option<Arc<dyn CallSink>>,
+}
+
+impl<'a> Call<'a> {
+    /// One of our own, with the upstream's usual patience.
+    pub fn new(method: &'a str, params: Option<RawJson>) -> Self {
+        Self {
+            message: Outgoing::New { method, params },
+            tag: None,
+            timeout: None,
+            sink: None,
+        }
+    }
 }
 
 /// A request's content.
@@ -52,9 +65,9 @@ pub enum Outgoing<'a> {
 }
 
 /// Hears of a call before it ends. Called on the connection's own task, so it must not wait.
-pub trait CallSink: Send {
+pub trait CallSink: Send + Sync {
     /// A `notifications/progress` of this call, with the client's own token in it again.
-    fn progress(&mut self, notification: Envelope);
+    fn progress(&self, notification: Envelope);
 }
 
 /// A server's answer to a call: its result or its error, every byte of it.

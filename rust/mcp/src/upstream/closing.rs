@@ -121,6 +121,14 @@ pub enum HandshakeError {
         /// What that means and what it said.
         reason: String,
     },
+    /// An HTTP server's response ended without an answer to `initialize` in it.
+    #[error("`{instance}` did not answer `initialize`: {reason}")]
+    NoAnswer {
+        /// The instance.
+        instance: String,
+        /// What came instead.
+        reason: String,
+    },
     /// The address, a header, or a pipe cannot be used.
     #[error("`{instance}`: {reason}")]
     BadTarget {
@@ -146,9 +154,10 @@ impl HandshakeError {
             Self::TimedOut { .. } => {
                 "see its log; raise `start_timeout` if it is slow, check `transport` if it waits for HTTP"
             }
-            Self::Garbage { .. } | Self::WrongId { .. } | Self::BadResult { .. } => {
-                "the program does not speak MCP; check `command` and `args`"
-            }
+            Self::Garbage { .. }
+            | Self::WrongId { .. }
+            | Self::BadResult { .. }
+            | Self::NoAnswer { .. } => "the program does not speak MCP; check `command` and `args`",
             Self::BadVersion { .. } => {
                 "pin a release of the server that speaks one of these versions"
             }

@@ -63,6 +63,21 @@ impl ServerInfo {
     /// What fits the keeper's note.
     const NOTE_LIMIT: usize = 64 << 10;
 
+    /// What is known before a handshake.
+    pub(super) fn unknown() -> Self {
+        Self {
+            version: Version::LATEST,
+            capabilities: ServerCapabilities::read(RawJson::EMPTY_OBJECT),
+            server: RawJson::EMPTY_OBJECT,
+            name: String::new(),
+            server_version: String::new(),
+            instructions: None,
+            result: RawJson::EMPTY_OBJECT,
+            session: None,
+            resumed: false,
+        }
+    }
+
     pub(super) fn read(result: RawJson, session: Option<String>) -> Result<Self, BadInfo> {
         let shape = |error: serde_json::Error| BadInfo::Shape(error.to_string());
         let it: InitializeResult<'_> = serde_json::from_slice(result.as_bytes()).map_err(shape)?;

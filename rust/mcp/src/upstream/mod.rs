@@ -10,23 +10,40 @@
 mod call;
 mod closing;
 mod config;
+mod core;
+mod exchange;
+mod handshake;
 mod inbound;
 mod info;
+mod link;
+mod over_stdio;
+mod pending;
+mod serving;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
+use self::core::{Core, Shared};
 pub use call::{Call, CallError, CallSink, CallTag, Outgoing, Reply};
 pub use closing::{CloseReason, HandshakeError, Printed};
 pub use config::{Endpoint, Pipes, Target, UpstreamConfig};
+use exchange::Patience;
+use handshake::Greeting;
 pub use inbound::Inbound;
 pub use info::ServerInfo;
 
+use crate::envelope::Envelope;
+use crate::jsonrpc;
 use crate::raw::RawJson;
 
 /// One live connection to one instance of a server.
 pub struct Upstream {
-    info: Arc<ServerInfo>,
-    instance: String,
+    core: Arc<Core>,
+    patience: Patience,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// What a connection counted.
@@ -34,7 +51,7 @@ pub struct Upstream {
 pub struct Counts {
     /// Answers to calls of a former daemon.
     pub former_generation: u64,
-    /// Answers to calls that had ended (timed out, cancelled, answered twice).
+    /// Answers to calls that had ended (timed out, cancelled, answered twice), and progress of them.
     pub late: u64,
     /// Answers to calls that nobody made.
     pub unknown: u64,
@@ -46,53 +63,130 @@ pub struct Counts {
     pub in_flight: usize,
 }
 
+/// How long a closing connection has to send what was accepted.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl Upstream {
     /// Connects and shakes hands.
     pub async fn connect(
         config: UpstreamConfig,
         inbound: Arc<dyn Inbound>,
     ) -> Result<Arc<Self>, HandshakeError> {
-        let _ = inbound;
-        std::future::ready(()).await;
-        Err(HandshakeError::BadTarget {
+        let greeting = Greeting::new(&config);
+        let patience = Patience {
+            silence: config.call_timeout,
+            total: config.max_call_time,
+        };
+        let shared = Shared {
             instance: config.instance,
-            reason: "not built yet".into(),
-        })
+            limits: config.limits,
+            generation: config.generation,
+        };
+        let former = config.resume.and_then(|note| ServerInfo::from_note(&note));
+        let (core, tasks) = match config.target {
+            Target::Stdio(pipes) => over_stdio::open(shared, pipes, inbound, former.is_some())?,
+            Target::Http(_) | Target::Sse(_) => {
+                let reason = "HTTP upstreams are not built yet".to_owned();
+                return Err(HandshakeError::BadTarget {
+                    instance: shared.instance,
+                    reason,
+                });
+            }
+        };
+        // From here on, a failure drops it and so ends the tasks.
+        let upstream = Self {
+            core,
+            patience,
+            tasks,
+        };
+        match former {
+            Some(info) => *upstream.core.info.write() = Arc::new(info),
+            None => handshake::shake(&upstream.core, &greeting).await?,
+        }
+        upstream.core.announced.store(true, Ordering::SeqCst);
+        if upstream.core.pending.closed().is_some() {
+            let printed = upstream.core.printed();
+            return Err(HandshakeError::Exited {
+                instance: upstream.core.instance.clone(),
+                printed,
+            });
+        }
+        Ok(Arc::new(upstream))
     }
 
     /// What the server said of itself. It changes only when an HTTP server forgets the session ([`Inbound::renewed`]).
     pub fn info(&self) -> Arc<ServerInfo> {
-        Arc::clone(&self.info)
+        Arc::clone(&self.core.info.read())
     }
 
     /// Sends a request and waits for its answer. Dropping the future calls it off, and the server is told.
     pub async fn call(&self, call: Call<'_>) -> Result<Reply, CallError> {
-        let _ = call;
-        std::future::ready(()).await;
-        Err(CallError::Closed {
-            instance: self.instance.clone(),
-            reason: CloseReason::Closed,
-        })
+        let silence = call.timeout.unwrap_or(self.patience.silence);
+        let patience = Patience {
+            silence,
+            total: self.patience.total.max(silence),
+        };
+        self.core
+            .exchange(&call.message, call.tag, call.sink, patience)
+            .await
     }
 
     /// Sends a notification, in order with what was sent before. It is dropped if the connection has ended.
     pub fn notify(&self, method: &str, params: Option<&RawJson>) {
-        let _ = (method, params);
+        self.core.link.send(
+            &jsonrpc::notification(method, params),
+            self.core.limits.max_bytes,
+        );
+    }
+
+    /// Sends a client's notification as it is.
+    pub fn forward(&self, notification: &Envelope) {
+        self.core
+            .link
+            .send(notification.bytes(), self.core.limits.max_bytes);
     }
 
     /// Calls off a call: the server is told, and [`Upstream::call`] returns [`CallError::Cancelled`] at once.
     pub fn cancel(&self, tag: CallTag, reason: Option<&str>) {
-        let _ = (tag, reason);
+        if let Some(id) = self.core.pending.cancel(tag) {
+            self.core.send_cancelled(id, reason);
+        }
     }
 
     /// Ends the connection: calls in flight end with an error. Over stdio this closes our copy of stdin and leaves the
     /// process alone; over HTTP the session is deleted.
     pub async fn close(&self) {
-        std::future::ready(()).await;
+        self.core.close(&CloseReason::Closed);
+        self.core.link.farewell(FAREWELL).await;
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        let tallies = &self.core.tallies;
+        Counts {
+            former_generation: tallies.former_generation.load(Ordering::Relaxed),
+            late: tallies.late.load(Ordering::Relaxed),
+            unknown: tallies.unknown.load(Ordering::Relaxed),
+            garbage: tallies.garbage.load(Ordering::Relaxed),
+            oversize: tallies.oversize.load(Ordering::Relaxed),
+            in_flight: self.core.pending.in_flight(),
+        }
+    }
+
+    /// What the server printed on stdout that is no message: how many lines, and the first few.
+    pub fn printed(&self) -> Printed {
+        self.core.printed()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.core.close(&CloseReason::Closed);
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::write::Writer;
 use crate::envelope::join_lines;
@@ -17,6 +17,7 @@ pub struct Outbox {
     /// Guards appends and the swap, both short and never across an await.
     waiting: Mutex<Waiting>,
     wake: Notify,
+    done: watch::Sender<bool>,
     limit: usize,
 }
 
@@ -46,6 +47,7 @@ impl Outbox {
         Self {
             waiting: Mutex::default(),
             wake: Notify::new(),
+            done: watch::Sender::new(false),
             limit,
         }
     }
@@ -82,8 +84,21 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// Waits until nothing more will be written.
+    pub async fn done(&self) {
+        // The sender is ours, so it cannot be gone.
+        let _ = self.done.subscribe().wait_for(|done| *done).await;
+    }
+
     /// Writes what comes until the box is closed and empty, or the pipe fails.
-    pub async fn write_to(&self, mut writer: Writer) -> io::Result<()> {
+    pub async fn write_to(&self, writer: Writer) -> io::Result<()> {
+        let outcome = self.write_all_to(writer).await;
+        self.close();
+        self.done.send_replace(true);
+        outcome
+    }
+
+    async fn write_all_to(&self, mut writer: Writer) -> io::Result<()> {
         writer.finish().await?;
         let mut batch = Vec::new();
         loop {

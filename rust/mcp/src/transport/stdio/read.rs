@@ -61,6 +61,8 @@ impl Reader {
             if let Some(line) = self.buffered() {
                 return Ok(line);
             }
+            // A server that never stops must not keep this thread from its other tasks.
+            tokio::task::coop::consume_budget().await;
             if self.buffer.capacity() - self.buffer.len() < CHUNK / 8 {
                 self.buffer.reserve(CHUNK);
             }
@@ -68,7 +70,7 @@ impl Reader {
                 Ok(0) => return Ok(Line::End),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.pipe.readable().await?
+                    self.pipe.readable().await?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -162,9 +164,7 @@ mod tests {
             server
                 .write_all(b"{\"jsonrpc\":\"2.0\",\"result\":{\"text\":\"")
                 .unwrap();
-            for _ in 0..160 {
-                server.write_all(&[b'x'; 65_536]).unwrap();
-            }
+            server.write_all(&vec![b'x'; 10 << 20]).unwrap();
             server.write_all(b"\"},\"id\":42}\nnext\n").unwrap();
         });
         let Line::TooLong { shown } = reader.next().await.unwrap() else {

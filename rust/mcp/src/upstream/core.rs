@@ -1,0 +1,302 @@
+//! What all transports share: a message came in, whose is it?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use super::call::{CallError, CallTag, Reply};
+use super::closing::{CloseReason, Printed};
+use super::inbound::Inbound;
+use super::info::ServerInfo;
+use super::link::Link;
+use super::pending::{Pending, Stray};
+use super::serving::Serving;
+use crate::envelope::{Batch, Envelope, EnvelopeError, Kind, Limits, Rewrite};
+use crate::jsonrpc::{self, RpcError};
+use crate::raw::RawJson;
+
+/// The part of a connection that its tasks and callers share.
+pub(super) struct Core {
+    pub(super) instance: String,
+    pub(super) limits: Limits,
+    pub(super) pending: Pending,
+    pub(super) link: Link,
+    pub(super) inbound: Arc<dyn Inbound>,
+    /// Replaced only when an HTTP session is renewed; read for each call's version.
+    pub(super) info: RwLock<Arc<ServerInfo>>,
+    pub(super) serving: Serving,
+    pub(super) tallies: Tallies,
+    /// The first lines of stdout that were no messages.
+    printed: Mutex<Printed>,
+    /// Told of what a handshake cannot survive.
+    pub(super) fault: Mutex<Option<oneshot::Sender<Fault>>>,
+    /// Set when the handshake is done: before, the end of the connection is the handshake's to tell.
+    pub(super) announced: AtomicBool,
+}
+
+/// What every transport's connection is told of the configuration.
+pub(super) struct Shared {
+    pub(super) instance: String,
+    pub(super) limits: Limits,
+    pub(super) generation: u32,
+}
+
+/// What the handshake hears of before its answer comes, if that comes at all.
+#[derive(Debug)]
+pub(super) enum Fault {
+    WrongId { expected: String, got: String },
+    TooLarge(String),
+    Garbage,
+}
+
+/// Running counts.
+#[derive(Default)]
+pub(super) struct Tallies {
+    pub(super) former_generation: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) unknown: AtomicU64,
+    pub(super) garbage: AtomicU64,
+    pub(super) oversize: AtomicU64,
+}
+
+/// Garbage beyond this, before a handshake is done, is no banner any more.
+const GARBAGE_LINES: u64 = 1000;
+const SHOWN_LINES: usize = 5;
+const SHOWN_LENGTH: usize = 160;
+
+impl Core {
+    pub(super) fn new(shared: Shared, link: Link, inbound: Arc<dyn Inbound>) -> Arc<Self> {
+        Arc::new(Self {
+            instance: shared.instance,
+            limits: shared.limits,
+            pending: Pending::new(shared.generation),
+            link,
+            inbound,
+            info: RwLock::new(Arc::new(ServerInfo::unknown())),
+            serving: Serving::default(),
+            tallies: Tallies::default(),
+            printed: Mutex::default(),
+            fault: Mutex::default(),
+            announced: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes what a server sent: a message or, in 2025-03-26, a batch. `related` is the call whose response it came in.
+    pub(super) fn receive(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        related: Option<u64>,
+    ) -> Result<(), EnvelopeError> {
+        let batches = self.info.read().version.has_batches();
+        if !batches {
+            self.dispatch(&Envelope::parse(bytes, self.limits)?, related);
+            return Ok(());
+        }
+        match Envelope::parse_batch(bytes, self.limits)? {
+            Batch::One(message) => self.dispatch(&message, related),
+            Batch::Many(messages) => {
+                for message in messages {
+                    match message {
+                        Ok(message) => self.dispatch(&message, related),
+                        Err(error) => self.garbage(format!("in a batch: {error}").as_bytes()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(self: &Arc<Self>, message: &Envelope, related: Option<u64>) {
+        match message.kind() {
+            Kind::Response | Kind::Error => self.answered(message),
+            Kind::Notification => self.notified(message, related),
+            Kind::Request => self.asked(message, related),
+        }
+    }
+
+    fn answered(&self, message: &Envelope) {
+        let outcome = || {
+            if message.result().is_none_or(|result| result.is_object()) {
+                return Ok(Reply(message.clone()));
+            }
+            let shown = excerpt(
+                message
+                    .result()
+                    .as_ref()
+                    .map_or(b"", |result| result.as_bytes()),
+            );
+            Err(CallError::BadResult {
+                instance: self.instance.clone(),
+                shown,
+            })
+        };
+        let Err(stray) = self.pending.answer(message.id_bytes(), outcome) else {
+            return;
+        };
+        let tally = match stray {
+            Stray::FormerGeneration => &self.tallies.former_generation,
+            Stray::Late => &self.tallies.late,
+            Stray::Unknown => {
+                let got = message
+                    .id()
+                    .map_or_else(|| "null".to_owned(), |id| id.as_str().to_owned());
+                self.report(Fault::WrongId {
+                    expected: self.pending.latest().to_string(),
+                    got,
+                });
+                &self.tallies.unknown
+            }
+        };
+        tally.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn notified(self: &Arc<Self>, message: &Envelope, related: Option<u64>) {
+        match &*message.method() {
+            "notifications/progress" => {
+                let Some(token) = message.reported_token() else {
+                    return self.garbage(message.bytes());
+                };
+                let Ok(listener) = self.pending.progress(token.as_bytes()) else {
+                    self.tallies.late.fetch_add(1, Ordering::Relaxed);
+                    return;
+                };
+                if let Some((sink, own)) = listener {
+                    let restored = message.rewrite(&Rewrite {
+                        reported_token: Some(&own),
+                        ..Rewrite::default()
+                    });
+                    if let Ok(restored) = Envelope::parse(restored, self.limits) {
+                        sink.progress(restored);
+                    }
+                }
+            }
+            "notifications/cancelled" => {
+                if let Some(id) = message.request_id() {
+                    self.serving.cancel(&id);
+                }
+            }
+            _ => self
+                .inbound
+                .notification(message.clone(), self.related(related)),
+        }
+    }
+
+    fn asked(self: &Arc<Self>, message: &Envelope, related: Option<u64>) {
+        let Some(id) = message.id() else {
+            return;
+        };
+        if message.method() == "ping" {
+            return self.reply(&id, Ok(RawJson::EMPTY_OBJECT));
+        }
+        let future = self.inbound.request(message.clone(), self.related(related));
+        let core = Arc::clone(self);
+        let of = id.clone();
+        let served = self.serving.start(&id, async move {
+            let outcome = future.await;
+            if core.serving.end(&of) {
+                core.reply(&of, outcome);
+            }
+        });
+        if let Err(refused) = served {
+            self.reply(&id, Err(refused));
+        }
+    }
+
+    /// The caller a message belongs to, where that is known.
+    fn related(&self, of: Option<u64>) -> Option<CallTag> {
+        of.map_or_else(
+            || {
+                self.pending
+                    .only_session()
+                    .filter(|_| self.link.is_one_stream())
+            },
+            |id| self.pending.tag(id),
+        )
+    }
+
+    /// Answers a request of the server's.
+    pub(super) fn reply(&self, id: &RawJson, outcome: Result<RawJson, RpcError>) {
+        let message = match outcome {
+            Ok(result) => jsonrpc::response(id, &result),
+            Err(error) => jsonrpc::error(Some(id), &error),
+        };
+        self.link.send(&message, self.limits.max_bytes);
+    }
+
+    /// Counts what is no message, and keeps the first of it for the diagnosis.
+    pub(super) fn garbage(&self, bytes: &[u8]) {
+        self.tallies.garbage.fetch_add(1, Ordering::Relaxed);
+        let mut printed = self.printed.lock();
+        printed.lines += 1;
+        if printed.first.len() < SHOWN_LINES {
+            printed.first.push(excerpt(bytes));
+        }
+        let lines = printed.lines;
+        drop(printed);
+        if lines > GARBAGE_LINES {
+            self.report(Fault::Garbage);
+        }
+    }
+
+    pub(super) fn printed(&self) -> Printed {
+        self.printed.lock().clone()
+    }
+
+    /// A message over the limit has begun.
+    pub(super) fn oversize(&self, shown: String) {
+        self.tallies.oversize.fetch_add(1, Ordering::Relaxed);
+        self.report(Fault::TooLarge(shown));
+    }
+
+    /// A message over the limit has ended: whose answer it was is told.
+    pub(super) fn skipped(&self, id: Option<&RawJson>) {
+        if let Some(id) = id {
+            let error = || CallError::AnswerTooLarge {
+                instance: self.instance.clone(),
+                limit: self.limits.max_bytes,
+            };
+            let _ = self.pending.answer(id.as_bytes(), || Err(error()));
+        }
+    }
+
+    fn report(&self, fault: Fault) {
+        if let Some(handshake) = self.fault.lock().take() {
+            let _ = handshake.send(fault);
+        }
+    }
+
+    /// Ends the connection, once.
+    pub(super) fn close(&self, reason: &CloseReason) {
+        self.link.close();
+        if self.pending.close(&self.instance, reason) {
+            self.serving.clear();
+            if self.announced.load(Ordering::SeqCst) {
+                self.inbound.closed(reason);
+            }
+        }
+    }
+
+    pub(super) fn closed_error(&self, reason: CloseReason) -> CallError {
+        CallError::Closed {
+            instance: self.instance.clone(),
+            reason,
+        }
+    }
+}
+
+/// The start of something, on one line and without control characters.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_LENGTH * 4)]);
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_LENGTH)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    if text.chars().nth(SHOWN_LENGTH).is_some() || bytes.len() > SHOWN_LENGTH * 4 {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,183 @@
+//! One request, from its sending to its answer, its time-out or its being called off.
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::call::{CallError, CallSink, CallTag, Outgoing, Reply};
+use super::closing::CloseReason;
+use super::core::Core;
+use super::link::Link;
+use super::pending::Entered;
+use crate::envelope::Rewrite;
+use crate::jsonrpc;
+use crate::raw::RawJson;
+use crate::transport::stdio::Refused;
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Without a sign of progress.
+    pub(super) silence: Duration,
+    /// At all.
+    pub(super) total: Duration,
+}
+
+/// A request that is not in flight any more, however it ended, must not stay in the table; and if
+/// the server still works on it, it is told that nobody waits.
+struct InFlight<'a> {
+    core: &'a Core,
+    id: u64,
+    /// What to tell the server; none where it knows nothing of the call, or must not hear of it.
+    farewell: Option<&'static str>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.core.pending.leave(self.id)
+            && let Some(reason) = self.farewell
+        {
+            self.core.send_cancelled(self.id, Some(reason));
+        }
+    }
+}
+
+impl Core {
+    /// Sends a request and waits for its answer.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        message: &Outgoing<'_>,
+        tag: Option<CallTag>,
+        sink: Option<Arc<dyn CallSink>>,
+        patience: Patience,
+    ) -> Result<Reply, CallError> {
+        let token = match message {
+            Outgoing::Forward { envelope, .. } => envelope.progress_token(),
+            Outgoing::New { .. } => None,
+        };
+        let entered = self
+            .pending
+            .enter(tag, sink, token)
+            .map_err(|reason| self.closed_error(reason))?;
+        let id = entered.id;
+        // "The `initialize` request MUST NOT be cancelled by clients."
+        let may_cancel = !matches!(
+            message,
+            Outgoing::New {
+                method: "initialize",
+                ..
+            }
+        );
+        let mut in_flight = InFlight {
+            core: self,
+            id,
+            farewell: None,
+        };
+        let outcome = match &self.link {
+            Link::Stdio(outbox) => {
+                outbox
+                    .push(self.limits.max_bytes, |out| message.write(id, out))
+                    .map_err(|refused| self.refused(refused))?;
+                in_flight.farewell = may_cancel.then_some("the caller is gone");
+                self.wait(entered, patience, pending()).await
+            }
+        };
+        in_flight.farewell = match outcome {
+            Err(CallError::TimedOut { .. }) if may_cancel => Some("no answer in time"),
+            _ => None,
+        };
+        outcome
+    }
+
+    /// Waits for an answer while `drive` does what the transport needs for it.
+    async fn wait(
+        &self,
+        entered: Entered,
+        patience: Patience,
+        drive: impl Future<Output = Result<(), CallError>>,
+    ) -> Result<Reply, CallError> {
+        let Entered { id, mut answer } = entered;
+        let mut drive = pin!(drive);
+        let mut driving = true;
+        let begun = Instant::now();
+        let mut alarm = pin!(sleep(patience.silence.min(patience.total)));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut answer => {
+                    return outcome.unwrap_or_else(|_| Err(self.closed_error(CloseReason::Closed)));
+                }
+                outcome = &mut drive, if driving => {
+                    outcome?;
+                    driving = false;
+                }
+                () = &mut alarm => {
+                    let silence = self.pending.silence(id).unwrap_or_default();
+                    let total = begun.elapsed();
+                    if silence >= patience.silence || total >= patience.total {
+                        let after = if silence >= patience.silence { patience.silence } else { patience.total };
+                        return Err(CallError::TimedOut { instance: self.instance.clone(), after });
+                    }
+                    let next = patience.silence.saturating_sub(silence).min(patience.total.saturating_sub(total));
+                    alarm.as_mut().reset(Instant::now() + next);
+                }
+            }
+        }
+    }
+
+    /// Tells the server that nobody waits for an answer any more.
+    pub(super) fn send_cancelled(&self, id: u64, reason: Option<&str>) {
+        let mut params = b"{\"requestId\":".to_vec();
+        params.extend_from_slice(RawJson::number(id).as_bytes());
+        if let Some(reason) = reason {
+            params.extend_from_slice(b",\"reason\":");
+            params.extend_from_slice(RawJson::string(reason).as_bytes());
+        }
+        params.push(b'}');
+        let params = RawJson::trusted(params.into());
+        self.link.send(
+            &jsonrpc::notification("notifications/cancelled", Some(&params)),
+            self.limits.max_bytes,
+        );
+    }
+
+    fn refused(&self, refused: Refused) -> CallError {
+        let instance = self.instance.clone();
+        match refused {
+            Refused::Full(waiting) => CallError::Overloaded { instance, waiting },
+            Refused::TooLarge(bytes) => CallError::TooLarge {
+                instance,
+                bytes,
+                limit: self.limits.max_bytes,
+            },
+            Refused::Closed => {
+                self.closed_error(self.pending.closed().unwrap_or(CloseReason::Closed))
+            }
+        }
+    }
+}
+
+impl Outgoing<'_> {
+    /// Appends the message as it goes to the server: `id` is its id, and its progress token if it asked for progress.
+    pub(super) fn write(&self, id: u64, out: &mut Vec<u8>) {
+        let id = RawJson::number(id);
+        match self {
+            Self::New { method, params } => {
+                out.extend_from_slice(&jsonrpc::request(&id, method, params.as_ref()));
+            }
+            Self::Forward { envelope, rewrite } => {
+                envelope.rewrite_into(
+                    &Rewrite {
+                        id: Some(&id),
+                        progress_token: Some(&id),
+                        ..*rewrite
+                    },
+                    out,
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A connection over the pipes of a process.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::closing::{CloseReason, HandshakeError};
+use super::config::Pipes;
+use super::core::{Core, Shared};
+use super::inbound::Inbound;
+use super::link::Link;
+use crate::transport::stdio::{Line, Outbox, Reader, Writer};
+
+/// So much may wait for a server that does not read; one more message of any size may top it.
+const WAITING: usize = 16 << 20;
+
+/// How long a process whose stdin is gone has to be gone itself, before the connection ends for that.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Takes the pipes and starts reading and writing.
+pub(super) fn open(
+    shared: Shared,
+    pipes: Pipes,
+    inbound: Arc<dyn Inbound>,
+    taken_over: bool,
+) -> Result<(Arc<Core>, Vec<JoinHandle<()>>), HandshakeError> {
+    let bad = |error: io::Error| HandshakeError::BadTarget {
+        instance: shared.instance.clone(),
+        reason: error.to_string(),
+    };
+    let writer = Writer::open(pipes.stdin, pipes.journal).map_err(bad)?;
+    let reader = Reader::open(pipes.stdout, shared.limits.max_bytes).map_err(bad)?;
+    let outbox = Arc::new(Outbox::new(WAITING));
+    let core = Core::new(shared, Link::Stdio(Arc::clone(&outbox)), inbound);
+    let writing = tokio::spawn(write(Arc::clone(&core), outbox, writer));
+    let reading = tokio::spawn(read(Arc::clone(&core), reader, taken_over));
+    Ok((core, vec![writing, reading]))
+}
+
+async fn write(core: Arc<Core>, outbox: Arc<Outbox>, writer: Writer) {
+    let Err(error) = outbox.write_to(writer).await else {
+        return;
+    };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        // It has most likely ended, and what it printed last says more than a broken pipe does.
+        tokio::time::sleep(LAST_WORDS).await;
+        core.close(&CloseReason::StdinClosed);
+    } else {
+        core.close(&CloseReason::Io(format!("its stdin: {error}")));
+    }
+}
+
+async fn read(core: Arc<Core>, mut reader: Reader, taken_over: bool) {
+    // A former daemon may have taken the beginning of the first line with it. No proper end of a JSON object is a
+    // JSON object itself (from inside a string its quotes are the wrong way round, from outside its braces don't
+    // match), so a half line cannot pass for a message, and a whole one is not lost.
+    let mut half = taken_over;
+    loop {
+        match reader.next().await {
+            Ok(Line::Whole(line)) => {
+                let blank = line.iter().all(u8::is_ascii_whitespace);
+                if !blank && core.receive(line.clone(), None).is_err() && !half {
+                    core.garbage(&line);
+                }
+                half = false;
+            }
+            Ok(Line::TooLong { shown }) => core.oversize(shown),
+            Ok(Line::Skipped { id }) => core.skipped(id.as_ref()),
+            Ok(Line::End) => return core.close(&CloseReason::StdoutClosed),
+            Err(error) => return core.close(&CloseReason::Io(format!("its stdout: {error}"))),
+        }
+    }
+}

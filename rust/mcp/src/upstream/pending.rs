@@ -1,0 +1,346 @@
+//! Calls in flight: who waits for which id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::{HashMap, HashMapExt};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::call::{CallError, CallSink, CallTag, Reply};
+use super::closing::CloseReason;
+use crate::raw::RawJson;
+
+/// An id of ours: a counter over eight bits of the daemon's generation. Small, so that a server that reads
+/// ids as 32 bits goes on for sixteen million calls; under 2^53, so that JavaScript's numbers hold them.
+const GENERATION_BITS: u32 = 8;
+
+/// The calls in flight of one upstream.
+pub(super) struct Pending {
+    generation: u64,
+    /// Guards map operations only; never held across an await or while foreign code runs.
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    counter: u64,
+    calls: HashMap<u64, Waiting>,
+    tags: HashMap<CallTag, u64>,
+    /// How many calls each client session has in flight, and the last of them.
+    sessions: HashMap<u64, (usize, CallTag)>,
+    closed: Option<CloseReason>,
+}
+
+struct Waiting {
+    answer: oneshot::Sender<Result<Reply, CallError>>,
+    sink: Option<Arc<dyn CallSink>>,
+    /// The client's own progress token.
+    token: Option<RawJson>,
+    tag: Option<CallTag>,
+    /// When it was sent, or when it last reported progress.
+    heard: Instant,
+}
+
+/// Who hears of a call's progress, and the progress token it goes by there.
+pub(super) type Listener = (Arc<dyn CallSink>, RawJson);
+
+/// A call that was entered.
+pub(super) struct Entered {
+    pub(super) id: u64,
+    pub(super) answer: oneshot::Receiver<Result<Reply, CallError>>,
+}
+
+/// Whom an answer with some id was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stray {
+    /// A call of a former daemon.
+    FormerGeneration,
+    /// A call that has ended.
+    Late,
+    /// Nobody's.
+    Unknown,
+}
+
+impl Pending {
+    pub(super) fn new(generation: u32) -> Self {
+        let generation = u64::from(generation) & ((1 << GENERATION_BITS) - 1);
+        let table = Table {
+            calls: HashMap::new(),
+            tags: HashMap::new(),
+            sessions: HashMap::new(),
+            ..Table::default()
+        };
+        Self {
+            generation,
+            table: Mutex::new(table),
+        }
+    }
+
+    pub(super) fn enter(
+        &self,
+        tag: Option<CallTag>,
+        sink: Option<Arc<dyn CallSink>>,
+        token: Option<RawJson>,
+    ) -> Result<Entered, CloseReason> {
+        let (sender, answer) = oneshot::channel();
+        let mut table = self.table.lock();
+        if let Some(reason) = &table.closed {
+            return Err(reason.clone());
+        }
+        table.counter += 1;
+        let id = table.counter << GENERATION_BITS | self.generation;
+        table.calls.insert(
+            id,
+            Waiting {
+                answer: sender,
+                sink,
+                token,
+                tag,
+                heard: Instant::now(),
+            },
+        );
+        if let Some(tag) = tag {
+            table.tags.insert(tag, id);
+            let session = table.sessions.entry(tag.session).or_insert((0, tag));
+            *session = (session.0 + 1, tag);
+        }
+        Ok(Entered { id, answer })
+    }
+
+    /// Ends a call with its answer. Who asked may have gone.
+    pub(super) fn answer(
+        &self,
+        id: &[u8],
+        outcome: impl FnOnce() -> Result<Reply, CallError>,
+    ) -> Result<u64, Stray> {
+        let number = id_number(id);
+        let waiting = number.and_then(|id| self.table.lock().take(id));
+        match (waiting, number) {
+            (Some(waiting), Some(id)) => {
+                let _ = waiting.answer.send(outcome());
+                Ok(id)
+            }
+            (_, number) => Err(number.map_or(Stray::Unknown, |id| self.stray(id))),
+        }
+    }
+
+    /// Forgets a call; true if it was in flight.
+    pub(super) fn leave(&self, id: u64) -> bool {
+        self.table.lock().take(id).is_some()
+    }
+
+    /// Ends the call of that tag as cancelled, and says which it was.
+    pub(super) fn cancel(&self, tag: CallTag) -> Option<u64> {
+        let (id, waiting) = {
+            let mut table = self.table.lock();
+            let id = *table.tags.get(&tag)?;
+            (id, table.take(id)?)
+        };
+        let _ = waiting.answer.send(Err(CallError::Cancelled));
+        Some(id)
+    }
+
+    /// A call reported progress: who listens, if anybody does.
+    pub(super) fn progress(&self, token: &[u8]) -> Result<Option<Listener>, Stray> {
+        let id = id_number(token).ok_or(Stray::Unknown)?;
+        let mut table = self.table.lock();
+        let waiting = table.calls.get_mut(&id).ok_or(Stray::Late)?;
+        waiting.heard = Instant::now();
+        Ok(waiting.sink.clone().zip(waiting.token.clone()))
+    }
+
+    /// How long ago the call was last heard of.
+    pub(super) fn silence(&self, id: u64) -> Option<Duration> {
+        self.table
+            .lock()
+            .calls
+            .get(&id)
+            .map(|waiting| waiting.heard.elapsed())
+    }
+
+    /// The tag of a call.
+    pub(super) fn tag(&self, id: u64) -> Option<CallTag> {
+        self.table.lock().calls.get(&id)?.tag
+    }
+
+    /// A call of the only session that has calls in flight.
+    pub(super) fn only_session(&self) -> Option<CallTag> {
+        let table = self.table.lock();
+        if table.sessions.len() == 1 {
+            table.sessions.values().next().map(|(_, last)| *last)
+        } else {
+            None
+        }
+    }
+
+    /// Ends all calls, and every later one. False if that was done before.
+    pub(super) fn close(&self, instance: &str, reason: &CloseReason) -> bool {
+        let calls = {
+            let mut table = self.table.lock();
+            if table.closed.is_some() {
+                return false;
+            }
+            table.closed = Some(reason.clone());
+            table.tags.clear();
+            table.sessions.clear();
+            std::mem::take(&mut table.calls)
+        };
+        for (_, waiting) in calls {
+            let _ = waiting.answer.send(Err(CallError::Closed {
+                instance: instance.to_owned(),
+                reason: reason.clone(),
+            }));
+        }
+        true
+    }
+
+    pub(super) fn closed(&self) -> Option<CloseReason> {
+        self.table.lock().closed.clone()
+    }
+
+    /// The id given last.
+    pub(super) fn latest(&self) -> u64 {
+        self.table.lock().counter << GENERATION_BITS | self.generation
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.table.lock().calls.len()
+    }
+
+    fn stray(&self, id: u64) -> Stray {
+        let counter = id >> GENERATION_BITS;
+        if id & ((1 << GENERATION_BITS) - 1) != self.generation {
+            return if counter == 0 {
+                Stray::Unknown
+            } else {
+                Stray::FormerGeneration
+            };
+        }
+        if counter != 0 && counter <= self.table.lock().counter {
+            Stray::Late
+        } else {
+            Stray::Unknown
+        }
+    }
+}
+
+impl Table {
+    fn take(&mut self, id: u64) -> Option<Waiting> {
+        let waiting = self.calls.remove(&id)?;
+        if let Some(tag) = waiting.tag {
+            if self.tags.get(&tag) == Some(&id) {
+                self.tags.remove(&tag);
+            }
+            if let Some(session) = self.sessions.get_mut(&tag.session) {
+                session.0 -= 1;
+                if session.0 == 0 {
+                    self.sessions.remove(&tag.session);
+                }
+            }
+        }
+        Some(waiting)
+    }
+}
+
+/// Reads an id of ours back. Servers exist that turn a number into a string, and both official SDKs forgive it.
+fn id_number(raw: &[u8]) -> Option<u64> {
+    let digits = raw
+        .strip_prefix(b"\"")
+        .and_then(|raw| raw.strip_suffix(b"\""))
+        .unwrap_or(raw);
+    if digits.is_empty() || digits.len() > 16 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(session: u64, call: u64) -> CallTag {
+        CallTag { session, call }
+    }
+
+    fn gone() -> Result<Reply, CallError> {
+        Err(CallError::Cancelled)
+    }
+
+    #[test]
+    fn ids_tell_their_generation() {
+        let (former, ours) = (Pending::new(1), Pending::new(258));
+        let old = former
+            .enter(None, None, None)
+            .unwrap_or_else(|_| panic!("closed"))
+            .id;
+        let new = ours
+            .enter(None, None, None)
+            .unwrap_or_else(|_| panic!("closed"))
+            .id;
+        assert_eq!((old, new), (257, 258));
+        assert_eq!(ours.answer(b"257", gone), Err(Stray::FormerGeneration));
+        assert_eq!(ours.answer(b"\"258\"", gone), Ok(258));
+        assert_eq!(ours.answer(b"258", gone), Err(Stray::Late));
+        for nobody in [
+            "514",
+            "0",
+            "2",
+            "\"x\"",
+            "1.0",
+            "-1",
+            "99999999999999999999",
+        ] {
+            assert_eq!(
+                ours.answer(nobody.as_bytes(), gone),
+                Err(Stray::Unknown),
+                "{nobody}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_only_session_is_known_while_it_is_the_only_one() {
+        let pending = Pending::new(0);
+        let enter = |tag| {
+            pending
+                .enter(tag, None, None)
+                .unwrap_or_else(|_| panic!("closed"))
+        };
+        assert_eq!(pending.only_session(), None);
+        let first = enter(Some(tag(1, 1)));
+        let _second = enter(Some(tag(1, 2)));
+        let _own = enter(None);
+        assert_eq!(pending.only_session(), Some(tag(1, 2)));
+        let third = enter(Some(tag(2, 1)));
+        assert_eq!(pending.only_session(), None);
+        assert!(pending.leave(first.id));
+        assert_eq!(
+            pending.cancel(CallTag {
+                session: 2,
+                call: 1
+            }),
+            Some(third.id)
+        );
+        assert_eq!(pending.only_session(), Some(tag(1, 2)));
+    }
+
+    #[test]
+    fn a_closed_table_ends_what_waits_and_what_comes() {
+        let pending = Pending::new(0);
+        let mut waiting = pending
+            .enter(None, None, None)
+            .unwrap_or_else(|_| panic!("closed"));
+        assert!(pending.close("files.1", &CloseReason::StdoutClosed));
+        assert!(!pending.close("files.1", &CloseReason::Closed));
+        assert!(matches!(
+            waiting.answer.try_recv(),
+            Ok(Err(CallError::Closed { .. }))
+        ));
+        assert_eq!(
+            pending.enter(None, None, None).err(),
+            Some(CloseReason::StdoutClosed)
+        );
+    }
+}
