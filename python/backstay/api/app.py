@@ -95,7 +95,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.url.path} does not take {request.method}",
     }.get(error.status_code, error.detail)
     answer = _answer(
-        error.status_code, faults.fault(what, hint=f"`{openapi.PATH}` describes what can be asked.")
+        error.status_code, faults.fault(what, hint=f"`{openapi.PATH}` describes what can be asked")
     )
     answer.headers.update(error.headers or {})
     return answer
@@ -107,6 +107,6 @@ async def _bug(request: Request, error: Exception) -> Response:
         500,
         faults.fault(
             f"the daemon has a bug: {type(error).__name__}: {error}",
-            hint="`.backstay/logs/daemon.log` has the details; please report them.",
+            hint="`.backstay/logs/daemon.log` has the details; please report them",
         ),
     )

@@ -50,4 +50,4 @@ def invalid(error: ValidationError, part: str) -> ErrorAnswer:
     first = problems[0]
     where = ".".join([part, *map(str, first["loc"])])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return fault(f"{first['msg']}{more}", where=where, hint="`/api/openapi.json` describes every request.")
+    return fault(f"{first['msg']}{more}", where=where, hint="`/api/openapi.json` describes every request")

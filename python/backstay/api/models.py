@@ -75,6 +75,7 @@ class Version(_Request):
 
     backstay: str
     api: int = 1
+    seq: int = Field(description="The newest event's number.")
 
 
 class Event(BaseModel):

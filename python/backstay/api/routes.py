@@ -84,10 +84,10 @@ def operation(method: Literal["GET", "POST"], path: str) -> Callable[[Handler], 
 
 @operation("GET", "/api/version")
 async def version(fleet: FleetControl) -> Version:
-    """Say which version answers."""
+    """Say which version answers, and how far the events have come."""
     from backstay import __version__
 
-    return Version(backstay=__version__)
+    return Version(backstay=__version__, seq=fleet.last_seq())
 
 
 @operation("GET", "/api/status")

@@ -44,5 +44,5 @@ def closure(services: Mapping[str, Service], names: Sequence[str]) -> dict[str, 
 def unknown(name: str, names: Iterable[str]) -> UnknownService:
     """Make the error that says that there is no such service, and which there are."""
     near = difflib.get_close_matches(name, list(names), n=1)
-    hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(names) or 'none'}."
+    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names) or 'none'}"
     return UnknownService(f"there is no service `{name}`", hint=hint)

@@ -56,6 +56,8 @@ class JsonLines(Response):
             async for item in self._items:
                 line = item.model_dump_json(exclude_unset=True).encode() + b"\n"
                 await send({"type": "http.response.body", "body": line, "more_body": True})
+                # `send` waits only where the socket is full: let it be noticed that the reader left.
+                await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -85,13 +85,13 @@ class AsyncControl:
         self.state_dir = state_dir
         self.timeout = timeout
 
-    async def get(self, path: str) -> Any:
-        """Ask for `path`."""
-        return await self._ask("GET", path, None)
+    async def get(self, path: str, *, timeout: float | None = -1) -> Any:
+        """Ask for `path`; None waits without end, and no timeout means the usual one."""
+        return await self._ask("GET", path, None, timeout)
 
-    async def post(self, path: str, body: object = None) -> Any:
-        """Have `path` done."""
-        return await self._ask("POST", path, {} if body is None else body)
+    async def post(self, path: str, body: object = None, *, timeout: float | None = -1) -> Any:
+        """Have `path` done; `timeout` as in `get`."""
+        return await self._ask("POST", path, {} if body is None else body, timeout)
 
     async def stream(self, path: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the JSON objects of an NDJSON stream, for as long as it lasts."""
@@ -104,13 +104,14 @@ class AsyncControl:
                     if line:
                         yield json.loads(line)
 
-    async def _ask(self, method: str, path: str, body: object) -> Any:
+    async def _ask(self, method: str, path: str, body: object, timeout: float | None) -> Any:
+        seconds = self.timeout if timeout == -1 else timeout
         payload = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         try:
             async with (
-                asyncio.timeout(self.timeout),
+                asyncio.timeout(seconds),
                 exchange(self.state_dir / CONTROL, method, path, body=payload) as answer,
             ):
                 return wire.read_json(answer.status, await answer.read())
         except TimeoutError:
-            raise silent(self.timeout) from None
+            raise silent(seconds or 0) from None

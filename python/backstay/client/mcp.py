@@ -52,6 +52,37 @@ class CallResult:
         return "\n".join(str(block.get("text", "")) for block in self.content if block.get("type") == "text")
 
 
+@dataclass(frozen=True)
+class Tool:
+    """A tool as its server describes it.
+
+    Attributes:
+        name: what it is called by.
+        title: its name for people, if it has one.
+        description: what it does.
+        input_schema: the JSON Schema of its arguments.
+        raw: the whole description.
+    """
+
+    name: str
+    title: str | None = None
+    description: str = ""
+    input_schema: dict[str, Any] = field(default_factory=dict, repr=False)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> Tool:
+        """Read a server's description."""
+        schema = raw.get("inputSchema")
+        return cls(
+            name=str(raw.get("name", "")),
+            title=raw.get("title"),
+            description=str(raw.get("description") or ""),
+            input_schema=schema if isinstance(schema, dict) else {},
+            raw=raw,
+        )
+
+
 class McpClient:
     """One session with a server of the fleet, or with the whole fleet."""
 
@@ -76,11 +107,11 @@ class McpClient:
         await self.notify("notifications/initialized")
         return self.initialized
 
-    async def tools(self) -> list[dict[str, Any]]:
+    async def tools(self) -> list[Tool]:
         """Return the server's tools, all pages of them."""
-        return await self.list("tools/list", "tools")
+        return [Tool.read(raw) for raw in await self.items("tools/list", "tools")]
 
-    async def list(self, method: str, key: str) -> list[dict[str, Any]]:
+    async def items(self, method: str, key: str) -> list[dict[str, Any]]:
         """Return all items that `method` lists under `key`."""
         items: list[dict[str, Any]] = []
         params: dict[str, Any] = {}
@@ -137,7 +168,7 @@ class McpClient:
                     await self._incoming(reply, on_notification)
         except TimeoutError:
             raise CallFailed(
-                f"no answer to `{method}` in {self._timeout:g} s", hint="Give it longer with --timeout."
+                f"no answer to `{method}` in {self._timeout:g} s", hint="give it longer with --timeout"
             ) from None
         raise CallFailed(f"the answer to `{method}` ended before its result")
 

@@ -61,12 +61,12 @@ def connect(path: Path, *, timeout: float) -> socket.socket:
 
 def not_running() -> DaemonNotRunning:
     """Make the error that says that nothing listens."""
-    return DaemonNotRunning("this fleet is not running", hint="Bring it up with `backstay up -d`.")
+    return DaemonNotRunning("this fleet is not running", hint="bring it up with `backstay up -d`")
 
 
 def silent(seconds: float) -> DaemonSilent:
     """Make the error that says that no answer came."""
     return DaemonSilent(
         f"the daemon did not answer in {seconds:g} s",
-        hint="`.backstay/logs/daemon.log` says what it does; `backstay down` ends it.",
+        hint="`.backstay/logs/daemon.log` says what it does; `backstay down` ends it",
     )
