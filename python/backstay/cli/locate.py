@@ -11,6 +11,7 @@ from backstay.client.sockets import STATE_DIR
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
     from backstay.client.blocking import Control
+    from backstay.fleet import Fleet
 
 NAMES = ("backstay.yaml", "backstay.yml")
 
@@ -30,7 +31,7 @@ def stack_files(settings: Settings) -> list[Path]:
                 return [found]
     raise WrongUse(
         f"there is no {NAMES[0]} in {here} or above",
-        hint="Write one with `backstay init`, or name one with -f FILE.",
+        hint="write one with `backstay init`, or name one with -f FILE",
     )
 
 
@@ -45,7 +46,7 @@ def state_dir(settings: Settings) -> Path:
     if settings.files:
         first = settings.files[0]
         if not first.exists() and not (first.parent / STATE_DIR).is_dir():
-            raise WrongUse(f"{first} does not exist")
+            raise WrongUse(f"there is no file `{first}`", hint="`backstay init` writes one")
         return first.resolve().parent / STATE_DIR
     here = Path.cwd()
     for directory in (here, *here.parents):
@@ -59,3 +60,10 @@ def control(settings: Settings, *, timeout: float = 30.0) -> Control:
     from backstay.client.blocking import Control
 
     return Control(state_dir(settings), timeout=timeout)
+
+
+def fleet(settings: Settings) -> Fleet:
+    """Return the fleet that the settings mean, its stack file unread."""
+    from backstay.fleet import Fleet
+
+    return Fleet(state_dir(settings))

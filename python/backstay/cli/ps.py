@@ -33,7 +33,7 @@ def command(settings: Settings, services: tuple[str, ...], quiet: bool) -> None:
         known = {service["name"] for service in status["services"]}
         if unknown := [name for name in services if name not in known]:
             raise WrongUse(
-                f"there is no service `{unknown[0]}`", hint=f"There are: {', '.join(sorted(known))}."
+                f"there is no service `{unknown[0]}`", hint=f"there are: {', '.join(sorted(known))}"
             )
         status["services"] = [service for service in status["services"] if service["name"] in services]
     if settings.json:

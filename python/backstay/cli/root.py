@@ -27,16 +27,16 @@ class VerbCommand(click.Command):
         attributes["context_settings"] = {**CONTEXT, **attributes.get("context_settings", {})}
         super().__init__(*args, **attributes)
         taken = {name for parameter in self.params for name in parameter.opts}
-        self._common = common_options(taken)
-        self.params = [*self.params, *self._common]
+        self.common = common_options(taken)
+        self.params = [*self.params, *self.common]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verb's own options, then those that every verb takes."""
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                (common if parameter in self._common else own).append(record)
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
+                (common if parameter in self.common else own).append(record)
         with formatter.section("Options"):
             formatter.write_dl(own)
         with formatter.section("Options of every verb"):
@@ -48,7 +48,10 @@ def verb(name: str) -> Callable[[Callable[..., Any]], VerbCommand]:
 
     def decorate(function: Callable[..., Any]) -> VerbCommand:
         command = click.command(name, cls=VerbCommand, short_help=VERBS[name].help)
-        return command(click.make_pass_decorator(Settings, ensure=True)(function))
+        made = command(click.make_pass_decorator(Settings, ensure=True)(function))
+        # Docstrings say `\b` in two letters where click wants the character: keep these lines as they are.
+        made.help = (made.help or "").replace("\\b\n", "\b\n")
+        return made
 
     return decorate
 
@@ -74,7 +77,7 @@ class Root(click.Group):
         """Find the verb that the arguments start with."""
         if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f"Did you mean `{near[0]}`?" if near else "`backstay --help` lists the verbs."
+            hint = f"did you mean `{near[0]}`?" if near else "`backstay --help` lists the verbs"
             raise report.WrongUse(f"there is no verb `{args[0]}`", hint=hint)
         return super().resolve_command(ctx, args)
 
@@ -100,6 +103,17 @@ class Root(click.Group):
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a reader that leaves early (`| head`) had what it wanted, and is no error."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Keep the interpreter from flushing into the closed pipe when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return report.DONE
+        return code
+
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run a verb and exit with what DESIGN.md promises; no error is a traceback, but with --debug."""
         arguments = list(sys.argv[1:] if args is None else args)
@@ -110,11 +124,6 @@ class Root(click.Group):
                 stream.reconfigure(errors="replace")
         try:
             code = super().main(arguments, **extra)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has what it wanted; keep the interpreter from flushing into the void.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         except (KeyboardInterrupt, click.Abort):
             code = 130
         except Exception as error:
@@ -124,7 +133,13 @@ class Root(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group(cls=Root, context_settings=CONTEXT, params=common_options(), subcommand_metavar="VERB [ARGS]...")
+@click.group(
+    "backstay",
+    cls=Root,
+    context_settings=CONTEXT,
+    params=common_options(),
+    subcommand_metavar="VERB [ARGS]...",
+)
 @click.pass_context
 def root(context: click.Context) -> None:
     """Runs a fleet of MCP servers and the services they need, behind one endpoint."""

@@ -41,6 +41,7 @@ impl PortLease {
         self.0.release()
     }
 
+    #[pyo3(signature = () -> "PortLease")]
     fn __enter__(slf: Py<Self>) -> Py<Self> {
         slf
     }

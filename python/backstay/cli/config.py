@@ -1,0 +1,38 @@
+"""`backstay config`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from backstay.cli import stack
+from backstay.cli.root import verb
+
+if TYPE_CHECKING:
+    from backstay.cli.options import Settings
+
+
+@verb("config")
+@click.option("--services", is_flag=True, help="Print the names of the services only.")
+def command(settings: Settings, services: bool) -> None:
+    """Print the stack file as it is understood: merged, with variables and defaults filled in.
+
+    Values that are only known when the fleet runs stay as they are written, in {{ }}.
+    """
+    read = stack.load(settings)
+    if services:
+        for name in read.services:
+            click.echo(name)
+    elif settings.json:
+        click.echo(read.model_dump_json())
+    else:
+        from ruamel.yaml import YAML
+
+        from backstay.config.resolved import resolved
+
+        yaml = YAML()
+        yaml.default_flow_style = False
+        yaml.width = 4096
+        yaml.dump(resolved(read), sys.stdout)
