@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from backstay.config.building import Wish, build
 from backstay.config.dotenv import read_env_file
 from backstay.config.machine import Machine
-from backstay.config.problems import Problem, Problems
+from backstay.config.problems import Problem, Problems, first_place
 from backstay.config.resolving import Surroundings
 from backstay.config.sources import Source, compose, open_source
 from backstay.errors import ConfigErrors
@@ -51,7 +51,7 @@ def load(
         if all(sources):
             stack = load_sources([source for source in sources if source], wish, environ, problems)
     if warn is not None:
-        for warning in problems.warnings:
+        for warning in sorted(problems.warnings, key=first_place):
             warn(warning)
     if problems or stack is None:
         raise ConfigErrors(list(problems))

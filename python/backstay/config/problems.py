@@ -58,6 +58,11 @@ class Problem:
         return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
+def first_place(problem: Problem) -> list[tuple[str, int, int]]:
+    """Return what problems are sorted by."""
+    return [place[:3] for place in problem.places[:1]]
+
+
 @dataclass(slots=True)
 class Problems:
     """The problems found so far, errors and warnings apart. Each is kept once."""
@@ -79,7 +84,7 @@ class Problems:
 
     def __iter__(self) -> Iterator[Problem]:
         """Yield the errors in the order of their places."""
-        return iter(sorted(self.errors, key=lambda problem: [place[:3] for place in problem.places[:1]]))
+        return iter(sorted(self.errors, key=first_place))
 
     def __bool__(self) -> bool:
         """Whether there is an error."""

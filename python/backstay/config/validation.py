@@ -115,14 +115,14 @@ def _bare(annotation: Any) -> Any:
 
 
 def models_of(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """Return a model and all that its fields hold, each once, in the order of their appearance."""
+    """Return a model and all that its fields hold, each once, the outer before the inner."""
     found: dict[type[BaseModel], None] = {}
     waiting: list[Any] = [model]
     while waiting:
         part = waiting.pop(0)
         if not (isinstance(part, type) and issubclass(part, BaseModel)):
-            waiting += typing.get_args(part)
+            waiting[:0] = typing.get_args(part)
         elif part not in found:
             found[part] = None
-            waiting += [field.annotation for field in part.model_fields.values()]
+            waiting[:0] = [field.annotation for field in part.model_fields.values()]
     return list(found)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from backstay import Graph
 from backstay.config.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,18 +59,11 @@ def _check_condition(context: Context, service: Service, other: Service, conditi
 
 def _check_cycles(context: Context) -> None:
     services = context.stack.services
-    edges = {
-        name: [other for other in service.depends_on if other in services]
-        for name, service in services.items()
-    }
-    try:
-        TopologicalSorter(edges).prepare()
-    except CycleError as error:
-        names = list(reversed(error.args[1]))[:-1]
-        way = " → ".join([*names, names[0]])
-        steps = zip(names, [*names[1:], names[0]], strict=True)
+    edges = [(service.name, name) for service in services.values() for name in service.depends_on]
+    for names in Graph.from_edges([edge for edge in edges if edge[1] in services]).cycles():
+        cycle = [*names, names[0]]
         context.report(
-            f"services depend on one another in a circle: {way}",
-            *(("services", name, "depends_on", other) for name, other in steps),
+            f"services wait for one another in a circle: {' → '.join(cycle)}",
+            *(("services", name, "depends_on", other) for name, other in pairwise(cycle)),
             hint="remove one of these dependencies",
         )

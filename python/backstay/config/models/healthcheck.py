@@ -167,7 +167,7 @@ class Healthcheck(Model):
 
     @classmethod
     def from_short(cls, value: Any) -> Any:
-        """Read Compose's `test` as a command, and `healthcheck: notify` as a map."""
+        """`healthcheck: notify` is `healthcheck: {notify: true}`, and Compose's `test` is a `command`."""
         if value == "notify":
             return {"notify": True}
         if not isinstance(value, Mapping) or "test" not in value:

@@ -86,7 +86,7 @@ class Dependency(Model):
 
     @classmethod
     def from_short(cls, value: Any) -> Any:
-        """`redis: service_healthy` and `redis:` alone are short for maps."""
+        """`redis: service_healthy` is `redis: {condition: service_healthy}`, and a list names services."""
         if value is None:
             return {}
         return {"condition": value} if isinstance(value, str) else value
@@ -130,7 +130,7 @@ class EnvFile(Model):
 
     @classmethod
     def from_short(cls, value: Any) -> Any:
-        """A path stands for the map."""
+        """A path alone is `{path: …}`."""
         return {"path": value} if isinstance(value, str) else value
 
 
@@ -149,7 +149,7 @@ class SecretUse(Model):
 
     @classmethod
     def from_short(cls, value: Any) -> Any:
-        """A name stands for the map."""
+        """A name alone is `{source: …}`."""
         return {"source": value} if isinstance(value, str) else value
 
     @classmethod
