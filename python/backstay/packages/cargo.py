@@ -39,7 +39,7 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
         if not (source / "Cargo.lock").is_file():
             copied = work / "crate"
             await asyncio.to_thread(shutil.copytree, source, copied)
-            await _cargo(job, "generate-lockfile", cwd=copied, step=step)
+            await _cargo(job, "generate-lockfile", *_at(copied), cwd=work, step=step)
             tree = {"lock": (copied / "Cargo.lock").read_text().splitlines()}
     return LockedPackage(kind="cargo", name=request.name, version=version, integrity=checksum, tree=tree)
 
@@ -61,18 +61,8 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
             (source / "Cargo.lock").write_text("\n".join(locked.tree["lock"]) + "\n")
         target = scratch / "target"
         name, _ = choose(binaries(crate), package=locked.name, entry=job.request.entry)
-        await _cargo(
-            job,
-            "build",
-            "--release",
-            "--locked",
-            "--bin",
-            name,
-            "--target-dir",
-            str(target),
-            cwd=source,
-            step=step,
-        )
+        how = ("--release", "--locked", "--bin", name, "--target-dir", str(target), *_at(source))
+        await _cargo(job, "build", *how, cwd=scratch, step=step)
         return native.keep(target / "release" / name, work)
 
 
@@ -97,6 +87,11 @@ async def _fetch(job: Job, work: Path, version: str, step: str) -> tuple[dict[st
         p.get("checksum") for p in pinned if (p["name"], p["version"]) == (crate["name"], crate["version"])
     ]
     return crate, checksums[0] if checksums else None
+
+
+def _at(source: Path) -> tuple[str, str]:
+    """A crate named from outside, as `cargo install` does: its rust-toolchain file is its authors' own."""
+    return "--manifest-path", str(source / "Cargo.toml")
 
 
 async def _cargo(job: Job, *arguments: str, cwd: Path, step: str) -> str:

@@ -23,7 +23,8 @@ __all__ = ["PackageError", "explain", "explain_os_error", "failure", "is_missing
 
 _KEPT_LINES = 12
 _NOISE = re.compile(
-    r"^\s*$|^npm warn|^npm notice|A complete log of this run|^npm error\s*$|npm help"
+    r"^\s*$|^npm warn|^npm notice|A complete log of this run|^npm error(?: 404)?\s*$|npm help"
+    r"|npm help|Note that you can also|tarball, folder, http url|^npm error code E404"
     r"|^\s+(?:Compiling|Downloaded) |^go: downloading"
 )
 
@@ -102,7 +103,8 @@ _RULES = (
 )
 _NOT_FOUND = re.compile(
     r"E404|404 Not Found|was not found in the (?:package registry|provided)|no matching package named"
-    r"|could not find `?[\w-]+`? in registry|(?:module|repository) [\w./-]+.*not found|package [\w-]+ not found"
+    r"|could not find `?[\w-]+`? in registry"
+    r"|(?:module|repository) [\w./-]+.*not found|package [\w-]+ not found"
     r"|unrecognized import path|404 page not found|reading https?://\S+: 404",
     re.IGNORECASE,
 )
@@ -174,5 +176,6 @@ def _hint(output: str, request: Request, cache: Path, versions: tuple[str, ...])
 
 def _readable(output: str) -> str:
     """The last lines that say something."""
+    output = output.partition("npm error Usage:")[0]  # npm prints its whole help after some errors
     lines = [line.rstrip() for line in output.splitlines() if not _NOISE.search(line)]
     return "\n".join(lines[-_KEPT_LINES:])

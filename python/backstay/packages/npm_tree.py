@@ -96,11 +96,31 @@ async def resolve(
 
 def tree_of(lock: Mapping[str, Any]) -> dict[str, Any]:
     """The table of a `package-lock.json`, without its root and without what no install needs."""
-    return {
+    packages = lock.get("packages", {})
+    tree = {
         path: {key: value for key, value in facts.items() if key in _KEPT}
-        for path, facts in lock.get("packages", {}).items()
+        for path, facts in packages.items()
         if path
     }
+    for path, facts in tree.items():
+        optional = facts.get("optionalDependencies")
+        if optional:
+            # An optional package that could not be had (published for some machines only, or not at all) is
+            # left out of the tree, and `npm ci` refuses a tree in which somebody asks for it.
+            facts["optionalDependencies"] = {
+                name: wanted for name, wanted in optional.items() if _is_in(tree, path, name)
+            }
+    return tree
+
+
+def _is_in(tree: Mapping[str, Any], path: str, name: str) -> bool:
+    """Whether Node would find `name` from a package at `path`: in its own directory, or in one above."""
+    while True:
+        if f"{path}/node_modules/{name}".lstrip("/") in tree:
+            return True
+        if not path:
+            return False
+        path = path.rpartition("node_modules/")[0].rstrip("/")
 
 
 async def install(
@@ -118,6 +138,8 @@ async def install(
         PackageError: npm refused, or is missing.
     """
     package = manifest(dependencies)
+    optional = package.get("optionalDependencies", {})
+    package["optionalDependencies"] = {n: v for n, v in optional.items() if _is_in(tree, "", n)}
     lock = {
         "name": package["name"],
         "version": package["version"],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_TAIL_LINES = 80
+_TAIL_LINES = 200
 _LINE_BYTES = 2_000
 _STDOUT_BYTES = 64 * 1024 * 1024
 _GRACE_S = 3.0

@@ -106,12 +106,16 @@ async def find_python(runtime: Runtime, job: Job, env: Mapping[str, str]) -> Run
     from backstay.packages.runner import CommandFailed
 
     step = f"find a Python {runtime.version} for {job.request}"
+    wanted = SpecifierSet(runtime.version)
     found = [tools.uv(), "python", "find", "--no-project", "--no-python-downloads", runtime.version]
     cwd = job.store.root if job.store.root.is_dir() else Path("/")
     try:
         path = await job.attempt(found, step=step, env=env, cwd=cwd)
     except CommandFailed as missing:
         try:
+            built = _pyenv(wanted, env)
+            if built:
+                return await _asked(job, Path(built), runtime, step, cwd)
             if job.offline:
                 raise missing
             await job.attempt([tools.uv(), "python", "install", runtime.version], step=step, env=env, cwd=cwd)
@@ -122,11 +126,28 @@ async def find_python(runtime: Runtime, job: Job, env: Mapping[str, str]) -> Run
                 tail="\n".join(error.tail.splitlines()[-4:]),
                 hint=f"install a Python {runtime.version} and have it on PATH, or change `runtime:`",
             ) from error
-    program = Path(path.strip())
-    version = await job.run(
-        [str(program), "-c", "import platform; print(platform.python_version())"], step=step, cwd=cwd
-    )
+    return await _asked(job, Path(path.strip()), runtime, step, cwd)
+
+
+async def _asked(job: Job, program: Path, runtime: Runtime, step: str, cwd: Path) -> Runtime:
+    """A Python that says itself which it is."""
+    ask = "import platform; print(platform.python_version())"
+    version = await job.run([str(program), "-c", ask], step=step, cwd=cwd)
     return Runtime(program, version.strip(), runtime.identity)
+
+
+def _pyenv(wanted: SpecifierSet, env: Mapping[str, str]) -> str | None:
+    """The newest fitting Python that pyenv has built: they are not on PATH until it is told so."""
+    root = Path(env.get("PYENV_ROOT") or Path(env["HOME"], ".pyenv"))
+    found: list[tuple[Version, str]] = []
+    for program in root.glob("versions/*/bin/python"):
+        try:
+            version = Version(program.parent.parent.name)
+        except InvalidVersion:
+            continue  # pypy, a named environment
+        if wanted.contains(version) and program.exists():
+            found.append((version, str(program)))
+    return max(found)[1] if found else None
 
 
 _versions: dict[tuple[str, int, int], asyncio.Task[str]] = {}

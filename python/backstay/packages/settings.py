@@ -76,7 +76,7 @@ INHERITED = (
         "GIT_SSH*",
     ),
     *("CC", "CXX", "AR", "LD", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "MAKEFLAGS", "PKG_CONFIG*"),
-    *("LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "PYTHON_KEYRING_BACKEND"),
+    *("PYENV_ROOT", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "PYTHON_KEYRING_BACKEND"),
 )
 #: Would send a build's output elsewhere, or another project's settings into ours.
 _NEVER = frozenset(

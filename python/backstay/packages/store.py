@@ -61,7 +61,7 @@ class Store:
         """
         text = json.dumps([LAYOUT, facts], sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:20]
-        readable = re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")[-60:]
+        readable = re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")[:60]
         return self._packages / f"{readable}-{digest}"
 
     def read(self, entry: Path) -> dict[str, Any] | None:
