@@ -6,18 +6,11 @@ use std::sync::Arc;
 use ahash::RandomState;
 use backstay_graph::{self as core, Condition};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::errors::Raise;
-
-fn condition(word: &str) -> PyResult<Condition> {
-    Condition::parse(word).ok_or_else(|| {
-        let known = "service_started, service_healthy, service_completed_successfully";
-        PyValueError::new_err(format!("`{word}` is not one of {known}"))
-    })
-}
+use crate::shapes::{self, DependsOn, Durations, Names, Pairs};
 
 /// Services and what they depend on.
 ///
@@ -65,17 +58,8 @@ impl Graph {
 
     /// A graph from pairs of a service and what it depends on.
     #[staticmethod]
-    #[pyo3(signature = (edges: "collections.abc.Iterable[tuple[str, str]]") -> "Graph")]
-    fn from_edges(edges: &Bound<'_, PyAny>) -> PyResult<Self> {
-        // A list of our own keeps every name alive, so that an address stands for one name.
-        let edges = match edges.cast::<PyList>() {
-            Ok(list) => list.clone(),
-            Err(_) => edges
-                .py()
-                .get_type::<PyList>()
-                .call1((edges,))?
-                .cast_into::<PyList>()?,
-        };
+    fn from_edges(edges: Pairs<'_>) -> PyResult<Self> {
+        // The list keeps every name alive, so that an address stands for one name.
         let mut graph = core::Graph::new();
         let mut known = HashMap::<usize, _, RandomState>::default();
         let mut intern = |graph: &mut core::Graph, name: &Bound<'_, PyAny>| {
@@ -88,7 +72,7 @@ impl Graph {
             known.insert(address, node);
             PyResult::Ok(node)
         };
-        for edge in edges.iter() {
+        for edge in edges.0 {
             let (service, on): (Bound<'_, PyAny>, Bound<'_, PyAny>) = edge.extract()?;
             let (service, on) = (intern(&mut graph, &service)?, intern(&mut graph, &on)?);
             graph.connect(service, on, Condition::default());
@@ -100,39 +84,21 @@ impl Graph {
 
     /// Add a service and what it depends on: names, or a mapping of names to conditions
     /// (`service_started`, `service_healthy`, `service_completed_successfully`).
-    #[pyo3(signature = (name, depends_on: "collections.abc.Iterable[str] | collections.abc.Mapping[str, str]" = None))]
-    fn add(&self, name: &str, depends_on: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let mut edges: Vec<(String, Condition)> = Vec::new();
-        if let Some(depends_on) = depends_on {
-            if depends_on.is_instance_of::<PyString>() {
-                return Err(PyTypeError::new_err(
-                    "depends_on is several names, not one str",
-                ));
-            }
-            if let Ok(mapping) = depends_on.cast::<PyMapping>() {
-                for item in mapping.items()?.iter() {
-                    let (on, word): (String, String) = item.extract()?;
-                    edges.push((on, condition(&word)?));
-                }
-            } else {
-                for on in depends_on.try_iter()? {
-                    edges.push((on?.extract()?, Condition::default()));
-                }
-            }
-        }
+    #[pyo3(signature = (name, depends_on = None))]
+    fn add(&self, name: &str, depends_on: Option<DependsOn>) {
+        let edges = depends_on.map(|DependsOn(edges)| edges).unwrap_or_default();
         self.change(|graph| {
             graph.add(name);
             for (on, condition) in &edges {
                 graph.depend(name, on, *condition);
             }
         });
-        Ok(())
     }
 
     /// Note that `service` depends on `on`; both are added where new.
     #[pyo3(signature = (service, on, condition = "service_healthy"))]
     fn depend(&self, service: &str, on: &str, condition: &str) -> PyResult<()> {
-        let condition = self::condition(condition)?;
+        let condition = shapes::condition(condition)?;
         self.change(|graph| graph.depend(service, on, condition));
         Ok(())
     }
@@ -230,18 +196,14 @@ impl Graph {
     ///
     /// Raises:
     ///     CycleError: services depend on one another in a circle.
-    #[pyo3(signature = (durations: "collections.abc.Mapping[str, float]") -> "tuple[float, list[str]]")]
+    #[pyo3(signature = (durations) -> "tuple[float, list[str]]")]
     fn critical_path<'py>(
         &self,
         py: Python<'py>,
-        durations: &Bound<'py, PyMapping>,
+        durations: Durations,
     ) -> PyResult<(f64, Bound<'py, PyList>)> {
-        let mut seconds = HashMap::<String, f64, RandomState>::default();
-        for item in durations.items()?.iter() {
-            let (name, duration) = item.extract()?;
-            seconds.insert(name, duration);
-        }
         let graph = self.now();
+        let Durations(seconds) = durations;
         let of = |name: &str| seconds.get(name).copied().unwrap_or(0.0);
         let (total, path) = py.detach(|| graph.critical_path(of)).or_raise()?;
         Ok((total, in_order(py, path, false)?))
@@ -286,8 +248,8 @@ impl Graph {
             .is_ok_and(|name| self.now().contains(name))
     }
 
-    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        self.names(py)?.try_iter()
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Names<'py>> {
+        self.names(py)?.try_iter().map(Names)
     }
 
     fn __repr__(&self) -> String {

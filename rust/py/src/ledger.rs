@@ -3,34 +3,12 @@
 use std::sync::Arc;
 
 use backstay_ledger::{self as core, Amounts, Dimension, Pool};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString};
+use pyo3::types::PyDict;
 
 use crate::errors::Raise;
-
-/// A number of bytes, given as an int or as people write it.
-#[derive(Clone, Copy)]
-pub(crate) struct Size(u64);
-
-impl<'py> FromPyObject<'_, 'py> for Size {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(text) = object.cast::<PyString>() {
-            return core::parse_size(text.to_str()?).or_raise().map(Self);
-        }
-        if !object.is_instance_of::<PyInt>() {
-            return Err(PyTypeError::new_err(
-                "a size is an int of bytes, or a str like '512Mi'",
-            ));
-        }
-        let bytes = object.extract::<u64>();
-        bytes
-            .map(Self)
-            .map_err(|_| PyValueError::new_err("a size is between 0 and 2**64 - 1 bytes"))
-    }
-}
+use crate::shapes::{DimensionName, Size};
 
 /// Thousandths, rounded up: nothing gets less than it asked for. The slack forgives binary fractions.
 #[expect(
@@ -73,7 +51,6 @@ fn amounts(cpus: f64, memory: Option<Size>, storage: Option<Size>, gpus: f64) ->
 /// >>> parse_size("512Mi")
 /// 536870912
 #[pyfunction]
-#[pyo3(signature = (text: "int | str") -> "int")]
 pub(crate) fn parse_size(text: Size) -> u64 {
     text.0
 }
@@ -223,7 +200,6 @@ impl Lease {
         self.0.release()
     }
 
-    #[pyo3(signature = () -> "Lease")]
     fn __enter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
@@ -267,7 +243,7 @@ impl Ledger {
 #[pymethods]
 impl Ledger {
     #[new]
-    #[pyo3(signature = (*, cpus = 0.0, memory: "int | str" = None, storage: "int | str" = None, gpus = 0.0))]
+    #[pyo3(signature = (*, cpus = 0.0, memory = None, storage = None, gpus = 0.0))]
     fn new(cpus: f64, memory: Option<Size>, storage: Option<Size>, gpus: f64) -> PyResult<Self> {
         Ok(Self(core::Ledger::new(amounts(
             cpus, memory, storage, gpus,
@@ -279,7 +255,7 @@ impl Ledger {
     /// Raises:
     ///     DoesNotFit: there is too little left; says of what, and who holds it.
     ///     AlreadyHeld: the holder has a reservation in this pool.
-    #[pyo3(signature = (holder, *, cpus = 0.0, memory: "int | str" = None, storage: "int | str" = None, gpus = 0.0, pool = None))]
+    #[pyo3(signature = (holder, *, cpus = 0.0, memory = None, storage = None, gpus = 0.0, pool = None))]
     fn reserve(
         &self,
         holder: &str,
@@ -307,7 +283,7 @@ impl Ledger {
     /// Raises:
     ///     DoesNotFit: the sum does not fit.
     ///     AlreadyHeld: one of the holders has a reservation in this pool.
-    #[pyo3(signature = (requests: "list[tuple[str, float, int | str, int | str, float]]", *, pool = None))]
+    #[pyo3(signature = (requests, *, pool = None))]
     fn reserve_all(
         &self,
         requests: Vec<(String, f64, Size, Size, f64)>,
@@ -340,7 +316,7 @@ impl Ledger {
     }
 
     /// Whether it would fit now.
-    #[pyo3(signature = (*, cpus = 0.0, memory: "int | str" = None, storage: "int | str" = None, gpus = 0.0, pool = None))]
+    #[pyo3(signature = (*, cpus = 0.0, memory = None, storage = None, gpus = 0.0, pool = None))]
     fn fits(
         &self,
         cpus: f64,
@@ -376,7 +352,7 @@ impl Ledger {
     }
 
     /// Add a pool beside the machine's own: another disk, another node.
-    #[pyo3(signature = (name, *, cpus = 0.0, memory: "int | str" = None, storage: "int | str" = None, gpus = 0.0))]
+    #[pyo3(signature = (name, *, cpus = 0.0, memory = None, storage = None, gpus = 0.0))]
     fn add_pool(
         &self,
         name: &str,
@@ -398,7 +374,7 @@ impl Ledger {
 
     /// Change the capacity in use; what is not named stays. Nothing is taken away: `excess` of the answer
     /// says what is held beyond it, and nothing new is admitted until that is given back.
-    #[pyo3(signature = (*, cpus = None, memory: "int | str | None" = None, storage: "int | str | None" = None, gpus = None, pool = None))]
+    #[pyo3(signature = (*, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
     fn resize(
         &self,
         cpus: Option<f64>,
@@ -421,17 +397,16 @@ impl Ledger {
     }
 
     /// Lend `ratio` times what there is of a dimension (`cpus`, `memory`, `storage`, `gpus`).
-    #[pyo3(signature = (dimension: "typing.Literal['cpus', 'memory', 'storage', 'gpus']", ratio, *, pool = None))]
-    fn over_commit(&self, dimension: &str, ratio: f64, pool: Option<&str>) -> PyResult<Usage> {
-        let known = Dimension::parse(dimension);
-        let dimension = known.ok_or_else(|| {
-            PyValueError::new_err(format!(
-                "`{dimension}` is not one of cpus, memory, storage, gpus"
-            ))
-        })?;
+    #[pyo3(signature = (dimension, ratio, *, pool = None))]
+    fn over_commit(
+        &self,
+        dimension: DimensionName,
+        ratio: f64,
+        pool: Option<&str>,
+    ) -> PyResult<Usage> {
         let ratio = thousandths(ratio, "ratio")?;
         self.pool(pool)?
-            .over_commit(dimension, ratio)
+            .over_commit(dimension.0, ratio)
             .or_raise()
             .map(Usage::from)
     }

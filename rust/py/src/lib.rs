@@ -13,6 +13,7 @@ mod errors;
 mod graph;
 mod ledger;
 mod ports;
+mod shapes;
 
 /// The extension module; each submodule file adds its classes here.
 #[pyo3::pymodule(gil_used = false)]

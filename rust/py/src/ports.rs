@@ -41,7 +41,6 @@ impl PortLease {
         self.0.release()
     }
 
-    #[pyo3(signature = () -> "PortLease")]
     fn __enter__(slf: Py<Self>) -> Py<Self> {
         slf
     }

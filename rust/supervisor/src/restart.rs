@@ -75,6 +75,11 @@ pub fn decide(
     }
 }
 
+/// The dice for [`decide`].
+pub fn roll() -> f64 {
+    rand::random()
+}
+
 /// None for the first restart in a row, then doubling from `delay_ms` to `max_delay_ms`.
 #[allow(
     clippy::cast_precision_loss,

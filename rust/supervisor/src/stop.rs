@@ -4,7 +4,8 @@
 //! themselves, and some (`PostgreSQL`) badly mind their children being signalled
 //! behind their back. What is left when it is gone is asked too, for the rest of
 //! the grace period. Then everything is killed, and looked for until nothing is
-//! found. What belongs to an instance is in [`crate::census`].
+//! found. What belongs to an instance is in [`crate::census`]. The main process's
+//! exit is taken last: while it is not, its session's number cannot be a stranger's.
 
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub async fn stop(house: &House, target: Target<'_>, policy: &StopPolicy) -> Sto
     );
     let mut gone = false;
     if policy.eof {
-        gone = timeout(Duration::from_millis(policy.eof_grace_ms), child.wait())
+        gone = timeout(Duration::from_millis(policy.eof_grace_ms), child.ended())
             .await
             .is_ok();
     }
@@ -62,7 +63,7 @@ pub async fn stop(house: &House, target: Target<'_>, policy: &StopPolicy) -> Sto
     if !gone {
         let signal = Signal::parse(&policy.signal).unwrap_or(Signal::TERM);
         let _gone_already = child.signal(signal);
-        let _killed_below = timeout_at(deadline, child.wait()).await;
+        let _killed_below = timeout_at(deadline, child.ended()).await;
     }
     let left = house
         .census()
@@ -75,7 +76,7 @@ pub async fn stop(house: &House, target: Target<'_>, policy: &StopPolicy) -> Sto
     kill(house, target, known).await
 }
 
-/// Kills whatever an instance has left behind, or all of it.
+/// Kills whatever an instance has left behind, or all of it, and takes its exit.
 pub async fn sweep(house: &House, target: Target<'_>) -> Stopped {
     kill(house, target, Vec::new()).await
 }
@@ -92,13 +93,14 @@ async fn kill(house: &House, target: Target<'_>, mut known: Vec<Process>) -> Sto
         known.retain(|process| process.signal(Signal::KILL).is_ok());
         let round = async {
             all_ended(&known).await;
-            child.wait().await
+            child.ended().await
         };
-        let exit = timeout_at(deadline, round).await.ok().and_then(Result::ok);
+        let _out_of_time = timeout_at(deadline, round).await;
         // Between a look and the kill a process may have forked: look until none is left.
         let found = house.census().await.members(name, child.pid(), start_time);
         if found.is_empty() || Instant::now() >= deadline {
             let survivors = found.iter().map(|entry| entry.pid).collect();
+            let exit = child.take_exit().ok().flatten();
             return Stopped { exit, survivors };
         }
         known = hold(found);

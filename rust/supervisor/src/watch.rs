@@ -12,7 +12,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -128,26 +128,42 @@ impl Child {
         self.process.signal(signal)
     }
 
-    /// Waits for its exit. May be called any number of times and dropped at any point.
+    /// Waits until it has ended, and leaves its exit to be taken: until then its number,
+    /// and with it its session's and its group's, cannot become another's.
+    pub async fn ended(&self) -> io::Result<()> {
+        self.process.ended().await
+    }
+
+    /// Whether its exit was taken.
+    pub fn is_reaped(&self) -> bool {
+        self.exit.get().is_some()
+    }
+
+    /// Waits for its exit and takes it. May be called any number of times and dropped at any point.
     pub async fn wait(&self) -> io::Result<Exit> {
         loop {
-            if let Some(exit) = self.exit.get() {
-                return Ok(*exit);
+            if let Some(exit) = self.take_exit()? {
+                return Ok(exit);
             }
             self.process.ended().await?;
-            let id = WaitId::PidFd(std::os::fd::AsFd::as_fd(self.process.pidfd.get_ref()));
-            if let Some(status) =
-                rustix::process::waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?
-            {
-                let signal = status.terminating_signal();
-                let exit = signal.map_or_else(
-                    || Exit::Code(status.exit_status().unwrap_or(-1)),
-                    Exit::Signal,
-                );
-                let _first = self.exit.set(exit);
-                self.nursery.gone(self.pid());
-            }
         }
+    }
+
+    /// Takes its exit if it has ended.
+    pub fn take_exit(&self) -> io::Result<Option<Exit>> {
+        if let Some(exit) = self.exit.get() {
+            return Ok(Some(*exit));
+        }
+        let id = WaitId::PidFd(self.process.pidfd.get_ref().as_fd());
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let Some(status) = rustix::process::waitid(id, options)? else {
+            return Ok(None);
+        };
+        let code = || Exit::Code(status.exit_status().unwrap_or(-1));
+        let exit = status.terminating_signal().map_or_else(code, Exit::Signal);
+        let _first = self.exit.set(exit);
+        self.nursery.gone(self.pid());
+        Ok(Some(exit))
     }
 }
 

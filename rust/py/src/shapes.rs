@@ -1,0 +1,177 @@
+//! Arguments and results whose Python type says more than their Rust type: each knows its own annotation, so
+//! that the generated stubs need no finishing by hand.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+use backstay_graph::Condition;
+use backstay_ledger::{self as ledger, Dimension};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::inspect::{PyStaticConstant, PyStaticExpr};
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyIterator, PyList, PyMapping, PyString};
+use pyo3::{type_hint_identifier, type_hint_subscript, type_hint_union};
+
+use crate::errors::Raise;
+
+const STR: PyStaticExpr = type_hint_identifier!("builtins", "str");
+const INT: PyStaticExpr = type_hint_identifier!("builtins", "int");
+const FLOAT: PyStaticExpr = type_hint_identifier!("builtins", "float");
+const ITERABLE: PyStaticExpr = type_hint_identifier!("collections.abc", "Iterable");
+const MAPPING: PyStaticExpr = type_hint_identifier!("collections.abc", "Mapping");
+
+/// A number of bytes, given as an int or as people write it.
+#[derive(Clone, Copy)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl<'py> FromPyObject<'_, 'py> for Size {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_union!(INT, STR);
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.cast::<PyString>() {
+            return ledger::parse_size(text.to_str()?).or_raise().map(Self);
+        }
+        if !object.is_instance_of::<PyInt>() {
+            return Err(PyTypeError::new_err(
+                "a size is an int of bytes, or a str like '512Mi'",
+            ));
+        }
+        let bytes = object.extract::<u64>();
+        bytes
+            .map(Self)
+            .map_err(|_| PyValueError::new_err("a size is between 0 and 2**64 - 1 bytes"))
+    }
+}
+
+/// The name of a dimension.
+#[derive(Clone, Copy)]
+pub(crate) struct DimensionName(pub(crate) Dimension);
+
+impl<'py> FromPyObject<'_, 'py> for DimensionName {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_subscript!(
+        type_hint_identifier!("typing", "Literal"),
+        PyStaticExpr::Constant {
+            value: PyStaticConstant::Str("cpus")
+        },
+        PyStaticExpr::Constant {
+            value: PyStaticConstant::Str("memory")
+        },
+        PyStaticExpr::Constant {
+            value: PyStaticConstant::Str("storage")
+        },
+        PyStaticExpr::Constant {
+            value: PyStaticConstant::Str("gpus")
+        }
+    );
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let name: &str = object.extract()?;
+        Dimension::parse(name).map(Self).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "`{name}` is not one of cpus, memory, storage, gpus"
+            ))
+        })
+    }
+}
+
+/// What a dependant waits for, in the stack file's words.
+pub(crate) fn condition(word: &str) -> PyResult<Condition> {
+    Condition::parse(word).ok_or_else(|| {
+        let known = "service_started, service_healthy, service_completed_successfully";
+        PyValueError::new_err(format!("`{word}` is not one of {known}"))
+    })
+}
+
+/// What a service depends on: names, or a mapping of names to conditions.
+pub(crate) struct DependsOn(pub(crate) Vec<(String, Condition)>);
+
+impl<'py> FromPyObject<'_, 'py> for DependsOn {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_union!(
+        type_hint_subscript!(MAPPING, STR, STR),
+        type_hint_subscript!(ITERABLE, STR)
+    );
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err(
+                "depends_on is several names, not one str",
+            ));
+        }
+        let mut edges = Vec::new();
+        if let Ok(mapping) = object.cast::<PyMapping>() {
+            for item in mapping.items()?.iter() {
+                let (on, word): (String, String) = item.extract()?;
+                edges.push((on, condition(&word)?));
+            }
+        } else {
+            for on in object.try_iter()? {
+                edges.push((on?.extract()?, Condition::default()));
+            }
+        }
+        Ok(Self(edges))
+    }
+}
+
+/// Pairs of names, as a list of our own or of the caller's.
+pub(crate) struct Pairs<'py>(pub(crate) Bound<'py, PyList>);
+
+impl<'py> FromPyObject<'_, 'py> for Pairs<'py> {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_subscript!(
+        ITERABLE,
+        type_hint_subscript!(type_hint_identifier!("builtins", "tuple"), STR, STR)
+    );
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let list = match object.cast::<PyList>() {
+            Ok(list) => list.to_owned(),
+            Err(_) => object
+                .py()
+                .get_type::<PyList>()
+                .call1((object,))?
+                .cast_into::<PyList>()?,
+        };
+        Ok(Self(list))
+    }
+}
+
+/// Seconds by name.
+pub(crate) struct Durations(pub(crate) HashMap<String, f64, RandomState>);
+
+impl<'py> FromPyObject<'_, 'py> for Durations {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_subscript!(MAPPING, STR, FLOAT);
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut seconds = HashMap::default();
+        for item in object.cast::<PyMapping>()?.items()?.iter() {
+            let (name, duration) = item.extract()?;
+            seconds.insert(name, duration);
+        }
+        Ok(Self(seconds))
+    }
+}
+
+/// An iterator over names.
+pub(crate) struct Names<'py>(pub(crate) Bound<'py, PyIterator>);
+
+impl<'py> IntoPyObject<'py> for Names<'py> {
+    type Target = PyIterator;
+    type Output = Bound<'py, PyIterator>;
+    type Error = std::convert::Infallible;
+
+    const OUTPUT_TYPE: PyStaticExpr =
+        type_hint_subscript!(type_hint_identifier!("collections.abc", "Iterator"), STR);
+
+    fn into_pyobject(self, _py: Python<'py>) -> Result<Self::Output, Self::Error> {
+        Ok(self.0)
+    }
+}
