@@ -18,6 +18,7 @@ pub mod envelope;
 pub mod jsonrpc;
 pub mod list;
 mod raw;
+pub mod sse;
 pub mod transport;
 pub mod upstream;
 pub mod version;

@@ -6,6 +6,7 @@
 //! travels on as the bytes it was.
 
 mod error;
+mod excerpt;
 mod layout;
 mod limits;
 mod rewrite;
@@ -17,6 +18,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use error::EnvelopeError;
+pub(crate) use excerpt::excerpt;
 use layout::Layout;
 pub use limits::Limits;
 pub use rewrite::Rewrite;

@@ -14,7 +14,7 @@ use super::info::ServerInfo;
 use super::link::Link;
 use super::pending::{Pending, Stray};
 use super::serving::Serving;
-use crate::envelope::{Batch, Envelope, EnvelopeError, Kind, Limits, Rewrite};
+use crate::envelope::{Batch, Envelope, EnvelopeError, Kind, Limits, Rewrite, excerpt};
 use crate::jsonrpc::{self, RpcError};
 use crate::raw::RawJson;
 
@@ -38,6 +38,7 @@ pub(super) struct Core {
 }
 
 /// What every transport's connection is told of the configuration.
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) instance: String,
     pub(super) limits: Limits,
@@ -60,12 +61,12 @@ pub(super) struct Tallies {
     pub(super) unknown: AtomicU64,
     pub(super) garbage: AtomicU64,
     pub(super) oversize: AtomicU64,
+    pub(super) dropped: AtomicU64,
 }
 
 /// Garbage beyond this, before a handshake is done, is no banner any more.
 const GARBAGE_LINES: u64 = 1000;
 const SHOWN_LINES: usize = 5;
-const SHOWN_LENGTH: usize = 160;
 
 impl Core {
     pub(super) fn new(shared: Shared, link: Link, inbound: Arc<dyn Inbound>) -> Arc<Self> {
@@ -223,7 +224,14 @@ impl Core {
             Ok(result) => jsonrpc::response(id, &result),
             Err(error) => jsonrpc::error(Some(id), &error),
         };
-        self.link.send(&message, self.limits.max_bytes);
+        self.send(&message);
+    }
+
+    /// Sends what wants no answer. What cannot be sent is dropped and counted.
+    pub(super) fn send(&self, message: &[u8]) {
+        if !self.link.send(message, self.limits.max_bytes) {
+            self.tallies.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts what is no message, and keeps the first of it for the diagnosis.
@@ -285,18 +293,4 @@ impl Core {
             reason,
         }
     }
-}
-
-/// The start of something, on one line and without control characters.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_LENGTH * 4)]);
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_LENGTH)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    if text.chars().nth(SHOWN_LENGTH).is_some() || bytes.len() > SHOWN_LENGTH * 4 {
-        shown.push('…');
-    }
-    shown
 }

@@ -64,7 +64,7 @@ impl Core {
             .map_err(|reason| self.closed_error(reason))?;
         let id = entered.id;
         // "The `initialize` request MUST NOT be cancelled by clients."
-        let may_cancel = !matches!(
+        let opens = matches!(
             message,
             Outgoing::New {
                 method: "initialize",
@@ -76,20 +76,41 @@ impl Core {
             id,
             farewell: None,
         };
+        let gone = (!opens).then_some("the caller is gone");
         let outcome = match &self.link {
             Link::Stdio(outbox) => {
                 outbox
                     .push(self.limits.max_bytes, |out| message.write(id, out))
                     .map_err(|refused| self.refused(refused))?;
-                in_flight.farewell = may_cancel.then_some("the caller is gone");
+                in_flight.farewell = gone;
                 self.wait(entered, patience, pending()).await
+            }
+            Link::Http(link) => {
+                let body = self.write(message, id)?;
+                in_flight.farewell = gone;
+                self.wait(entered, patience, link.call(self, id, body, opens))
+                    .await
+            }
+            Link::Sse(link) => {
+                let body = self.write(message, id)?;
+                in_flight.farewell = gone;
+                self.wait(entered, patience, link.call(self, body)).await
             }
         };
         in_flight.farewell = match outcome {
-            Err(CallError::TimedOut { .. }) if may_cancel => Some("no answer in time"),
+            Err(CallError::TimedOut { .. }) if !opens => Some("no answer in time"),
             _ => None,
         };
         outcome
+    }
+
+    fn write(&self, message: &Outgoing<'_>, id: u64) -> Result<Vec<u8>, CallError> {
+        let mut body = Vec::new();
+        message.write(id, &mut body);
+        if body.len() > self.limits.max_bytes {
+            return Err(self.refused(Refused::TooLarge(body.len())));
+        }
+        Ok(body)
     }
 
     /// Waits for an answer while `drive` does what the transport needs for it.
@@ -138,10 +159,10 @@ impl Core {
         }
         params.push(b'}');
         let params = RawJson::trusted(params.into());
-        self.link.send(
-            &jsonrpc::notification("notifications/cancelled", Some(&params)),
-            self.limits.max_bytes,
-        );
+        self.send(&jsonrpc::notification(
+            "notifications/cancelled",
+            Some(&params),
+        ));
     }
 
     fn refused(&self, refused: Refused) -> CallError {

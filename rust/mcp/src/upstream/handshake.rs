@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 use super::call::{CallError, Outgoing, Reply};
 use super::closing::{CloseReason, HandshakeError};
 use super::config::UpstreamConfig;
-use super::core::{Core, Fault, excerpt};
+use super::core::{Core, Fault};
 use super::exchange::Patience;
 use super::info::{BadInfo, ServerInfo};
-use crate::jsonrpc::{self, RpcError};
+use crate::envelope::excerpt;
+use crate::jsonrpc::RpcError;
 use crate::raw::RawJson;
 use crate::version::Version;
 
@@ -56,11 +57,11 @@ pub(super) async fn shake(core: &Arc<Core>, greeting: &Greeting) -> Result<(), H
     };
     core.fault.lock().take();
     let info = read(core, &outcome?)?;
+    core.link
+        .greet(core, &info)
+        .await
+        .map_err(|error| call_error(core, error))?;
     *core.info.write() = Arc::new(info);
-    core.link.send(
-        &jsonrpc::notification("notifications/initialized", None),
-        core.limits.max_bytes,
-    );
     Ok(())
 }
 
@@ -75,7 +76,7 @@ fn read(core: &Core, reply: &Reply) -> Result<ServerInfo, HandshakeError> {
             });
         }
     };
-    ServerInfo::read(result.clone(), core.link.session()).map_err(|bad| match bad {
+    ServerInfo::read(result.clone(), core.link.opened()).map_err(|bad| match bad {
         BadInfo::Version(version) => HandshakeError::BadVersion { instance, version },
         BadInfo::Shape(reason) => HandshakeError::BadResult {
             instance,

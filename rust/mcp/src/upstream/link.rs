@@ -5,42 +5,62 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::call::CallError;
+use super::core::Core;
+use super::info::ServerInfo;
+use super::over_http::HttpLink;
+use super::over_sse::SseLink;
+use crate::jsonrpc;
 use crate::transport::stdio::Outbox;
 
 /// The way messages take to a server.
 pub(super) enum Link {
     Stdio(Arc<Outbox>),
+    Http(Arc<HttpLink>),
+    Sse(Arc<SseLink>),
 }
 
 impl Link {
-    /// Sends what wants no answer: a notification, or our answer to a request. It is dropped if it can't be sent:
-    /// whoever waits for it hears of the reason elsewhere.
-    pub(super) fn send(&self, message: &[u8], max_bytes: usize) {
+    /// Sends what wants no answer: a notification, or our answer to a request. False if it could not be
+    /// taken: whoever waits for it hears of the reason elsewhere.
+    pub(super) fn send(&self, message: &[u8], max_bytes: usize) -> bool {
         match self {
-            Self::Stdio(outbox) => {
-                let _ = outbox.push(max_bytes, |out| out.extend_from_slice(message));
-            }
+            Self::Stdio(outbox) => outbox
+                .push(max_bytes, |out| out.extend_from_slice(message))
+                .is_ok(),
+            Self::Http(link) => link.enqueue(message),
+            Self::Sse(link) => link.enqueue(message),
         }
     }
 
-    /// Whether everything the server sends comes in one stream, so that a message does not tell its call by where it came.
+    /// Ends a handshake: says `notifications/initialized`.
+    pub(super) async fn greet(&self, core: &Core, info: &ServerInfo) -> Result<(), CallError> {
+        let message = jsonrpc::notification("notifications/initialized", None);
+        if let Self::Http(link) = self {
+            return link.greet(core, info, message).await;
+        }
+        core.send(&message);
+        Ok(())
+    }
+
+    /// Whether everything the server sends comes in one stream, so that where a message came says nothing of its call.
     pub(super) fn is_one_stream(&self) -> bool {
-        match self {
-            Self::Stdio(_) => true,
+        !matches!(self, Self::Http(_))
+    }
+
+    /// The id of the session that `initialize` opened, where the transport has sessions.
+    pub(super) fn opened(&self) -> Option<String> {
+        if let Self::Http(link) = self {
+            link.opened()
+        } else {
+            None
         }
     }
 
-    /// The session's id, where the transport has one.
-    pub(super) fn session(&self) -> Option<String> {
-        match self {
-            Self::Stdio(_) => None,
-        }
-    }
-
-    /// Waits until what was accepted is sent, if it can be sent in that time.
-    pub(super) async fn farewell(&self, within: Duration) {
-        match self {
-            Self::Stdio(outbox) => drop(timeout(within, outbox.done()).await),
+    /// The handshake is done, or was done by a former daemon.
+    pub(super) fn start_listening(&self) {
+        if let Self::Http(link) = self {
+            link.start_listening();
         }
     }
 
@@ -48,6 +68,17 @@ impl Link {
     pub(super) fn close(&self) {
         match self {
             Self::Stdio(outbox) => outbox.close(),
+            Self::Http(link) => link.close(),
+            Self::Sse(link) => link.close(),
+        }
+    }
+
+    /// Waits until what was accepted is sent and the server knows that we go, if that can be had in that time.
+    pub(super) async fn farewell(&self, core: &Core, within: Duration) {
+        match self {
+            Self::Stdio(outbox) => drop(timeout(within, outbox.done()).await),
+            Self::Http(link) => link.farewell(core, within).await,
+            Self::Sse(_) => {}
         }
     }
 }

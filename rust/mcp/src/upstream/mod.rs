@@ -16,6 +16,8 @@ mod handshake;
 mod inbound;
 mod info;
 mod link;
+mod over_http;
+mod over_sse;
 mod over_stdio;
 mod pending;
 mod serving;
@@ -59,6 +61,8 @@ pub struct Counts {
     pub garbage: u64,
     /// Messages over the limit, thrown away.
     pub oversize: u64,
+    /// Notifications and answers of ours that could not be sent.
+    pub dropped: u64,
     /// Calls in flight now.
     pub in_flight: usize,
 }
@@ -68,6 +72,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Upstream {
     /// Connects and shakes hands.
+    ///
+    /// A server that takes no messages at a streamable HTTP address is tried as one of 2024-11-05, which has its event
+    /// stream there (2025-11-25, "Backwards Compatibility").
     pub async fn connect(
         config: UpstreamConfig,
         inbound: Arc<dyn Inbound>,
@@ -83,35 +90,75 @@ impl Upstream {
             generation: config.generation,
         };
         let former = config.resume.and_then(|note| ServerInfo::from_note(&note));
+        let start = config.start_timeout;
         let (core, tasks) = match config.target {
             Target::Stdio(pipes) => over_stdio::open(shared, pipes, inbound, former.is_some())?,
-            Target::Http(_) | Target::Sse(_) => {
-                let reason = "HTTP upstreams are not built yet".to_owned();
-                return Err(HandshakeError::BadTarget {
-                    instance: shared.instance,
-                    reason,
-                });
+            Target::Sse(endpoint) => over_sse::open(shared, &endpoint, start, inbound).await?,
+            Target::Http(endpoint) => {
+                let (core, tasks) = over_http::open(
+                    shared.clone(),
+                    &endpoint,
+                    greeting.clone(),
+                    Arc::clone(&inbound),
+                )?;
+                let upstream = Self {
+                    core,
+                    patience,
+                    tasks,
+                };
+                return match upstream.begin(former, &greeting).await {
+                    Err(
+                        error @ HandshakeError::Http {
+                            status: 400 | 404 | 405,
+                            ..
+                        },
+                    ) => {
+                        let Ok((core, tasks)) =
+                            over_sse::open(shared, &endpoint, start, inbound).await
+                        else {
+                            return Err(error);
+                        };
+                        Self {
+                            core,
+                            patience,
+                            tasks,
+                        }
+                        .begin(None, &greeting)
+                        .await
+                    }
+                    outcome => outcome,
+                };
             }
         };
-        // From here on, a failure drops it and so ends the tasks.
-        let upstream = Self {
+        Self {
             core,
             patience,
             tasks,
-        };
-        match former {
-            Some(info) => *upstream.core.info.write() = Arc::new(info),
-            None => handshake::shake(&upstream.core, &greeting).await?,
         }
-        upstream.core.announced.store(true, Ordering::SeqCst);
-        if upstream.core.pending.closed().is_some() {
-            let printed = upstream.core.printed();
+        .begin(former, &greeting)
+        .await
+    }
+
+    /// Shakes hands, or takes a former handshake over. A failure drops the connection and so ends its tasks.
+    async fn begin(
+        self,
+        former: Option<ServerInfo>,
+        greeting: &Greeting,
+    ) -> Result<Arc<Self>, HandshakeError> {
+        match former {
+            Some(info) => *self.core.info.write() = Arc::new(info),
+            None => handshake::shake(&self.core, greeting).await?,
+        }
+        self.core.link.start_listening();
+        self.core.announced.store(true, Ordering::SeqCst);
+        if self.core.pending.closed().is_some() {
+            let printed = self.core.printed();
             return Err(HandshakeError::Exited {
-                instance: upstream.core.instance.clone(),
+                instance: self.core.instance.clone(),
                 printed,
             });
         }
-        Ok(Arc::new(upstream))
+        Ok(Arc::new(self))
     }
 
     /// What the server said of itself. It changes only when an HTTP server forgets the session ([`Inbound::renewed`]).
@@ -133,17 +180,12 @@ impl Upstream {
 
     /// Sends a notification, in order with what was sent before. It is dropped if the connection has ended.
     pub fn notify(&self, method: &str, params: Option<&RawJson>) {
-        self.core.link.send(
-            &jsonrpc::notification(method, params),
-            self.core.limits.max_bytes,
-        );
+        self.core.send(&jsonrpc::notification(method, params));
     }
 
     /// Sends a client's notification as it is.
     pub fn forward(&self, notification: &Envelope) {
-        self.core
-            .link
-            .send(notification.bytes(), self.core.limits.max_bytes);
+        self.core.send(notification.bytes());
     }
 
     /// Calls off a call: the server is told, and [`Upstream::call`] returns [`CallError::Cancelled`] at once.
@@ -157,7 +199,7 @@ impl Upstream {
     /// process alone; over HTTP the session is deleted.
     pub async fn close(&self) {
         self.core.close(&CloseReason::Closed);
-        self.core.link.farewell(FAREWELL).await;
+        self.core.link.farewell(&self.core, FAREWELL).await;
         for task in &self.tasks {
             task.abort();
         }
@@ -172,6 +214,7 @@ impl Upstream {
             unknown: tallies.unknown.load(Ordering::Relaxed),
             garbage: tallies.garbage.load(Ordering::Relaxed),
             oversize: tallies.oversize.load(Ordering::Relaxed),
+            dropped: tallies.dropped.load(Ordering::Relaxed),
             in_flight: self.core.pending.in_flight(),
         }
     }

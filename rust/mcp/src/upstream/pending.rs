@@ -160,6 +160,11 @@ impl Pending {
             .map(|waiting| waiting.heard.elapsed())
     }
 
+    /// Whether the call is still in flight.
+    pub(super) fn is_waiting(&self, id: u64) -> bool {
+        self.table.lock().calls.contains_key(&id)
+    }
+
     /// The tag of a call.
     pub(super) fn tag(&self, id: u64) -> Option<CallTag> {
         self.table.lock().calls.get(&id)?.tag

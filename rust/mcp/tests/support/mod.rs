@@ -105,6 +105,11 @@ impl FakeServer {
         assert_eq!(rest, "");
     }
 
+    /// Closes stdin; what is returned keeps stdout open.
+    pub fn close_stdin(self) -> Sender {
+        self.stdout
+    }
+
     /// Writes bytes to stdout.
     pub async fn print(&mut self, bytes: impl AsRef<[u8]>) {
         self.stdout.write_all(bytes.as_ref()).await.unwrap();
