@@ -16,7 +16,7 @@ class _Request(BaseModel):
 class UpRequest(_Request):
     """What the fleet is to become."""
 
-    stack: Stack = Field(description="The resolved stack: what `backstay config --json` prints.")
+    stack: Stack = Field(description="The resolved stack: `Stack.model_dump_json()`.")
     services: list[str] = Field(
         default_factory=list,
         description="Only these and what they depend on; the others stay as they are. All if empty.",

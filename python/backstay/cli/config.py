@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,13 @@ def command(settings: Settings, services: bool) -> None:
     if services:
         for name in read.services:
             click.echo(name)
-    elif settings.json:
-        click.echo(read.model_dump_json())
+        return
+    from backstay.config.resolved import resolved
+
+    if settings.json:
+        click.echo(json.dumps(resolved(read)))
     else:
         from ruamel.yaml import YAML
-
-        from backstay.config.resolved import resolved
 
         yaml = YAML()
         yaml.default_flow_style = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,27 +15,6 @@ if TYPE_CHECKING:
     from backstay.cli.options import Settings
 
 NAME = "backstay.yaml"
-
-STARTER = """\
-# A fleet of MCP servers. `backstay check` reads it, `backstay up` brings it up.
-services:
-  # A server from npm: its tools are called files__… at the fleet's endpoint.
-  files:
-    mcp: npm:@modelcontextprotocol/server-filesystem
-    args: [.]
-
-  # A server from PyPI.
-  time:
-    mcp: pypi:mcp-server-time
-
-  # A plain service that servers may stand on.
-  # redis:
-  #   command: redis-server --port {{ ports.main }} --save ""
-  #   ports: {main: auto}
-  #   healthcheck: {tcp: main}
-
-gateway: {listen: 127.0.0.1:7077}
-"""
 
 
 @verb("init")
@@ -56,13 +36,16 @@ def command(settings: Settings, source: Path | None, force: bool) -> None:
         raise report.WrongUse(
             f"{target} exists already", hint="--force writes over it; -f FILE writes another"
         )
-    text = STARTER
     if source is not None:
         from backstay.config.importers import import_file
 
-        imported = import_file(source)
+        imported = import_file(source, target=target, environ=os.environ)
         text = imported.text
-        for remark in imported.remarks:
-            report.warn(str(remark))
+        for note in imported.notes:
+            report.warn(str(note))
+    else:
+        from backstay.config.starter import starter
+
+        text = starter(target.absolute().parent.name)
     target.write_text(text)
     click.echo(f"wrote {target}; `backstay check` reads it, `backstay up` brings the fleet up")

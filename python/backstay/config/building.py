@@ -59,6 +59,12 @@ def build(tree: Tree, wish: Wish, around: Surroundings) -> Stack:
         profiles=wish.profiles,
         disabled=disabled,
     )
+    if disabled and not enabled and not problems:
+        profile = next(iter(disabled.values()))[0]
+        places = tree.place(("services",))
+        problems.warn(
+            "no profile is enabled, and every service has one", places, hint=f"add `--profile {profile}`"
+        )
     check(Context(stack, frozenset(written), tree, problems, wish.machine, around.variables, top is not None))
     return stack
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from typing import TYPE_CHECKING, Final
 
 from backstay.config.interpolation import Unset, interpolate
@@ -47,7 +48,7 @@ class _Reader:
     ) -> None:
         self.lines = text.replace("\r\n", "\n").split("\n")
         self.shown = shown
-        self.outside = variables
+        self.outside = dict(variables)
         self.problems = problems
         self.raw = raw
         self.found: dict[str, str] = {}
@@ -109,7 +110,7 @@ class _Reader:
 
     def _set(self, name: str, value: str, place: Place) -> None:
         try:
-            result = interpolate(value, {**self.outside, **self.found})
+            result = interpolate(value, ChainMap(self.found, self.outside))
         except Unset as error:
             self.problems.add(str(error), place, hint=error.hint)
             return

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+MANY: Final = 500
+"""Among more names than this only those with the same first letter are compared: each comparison costs."""
 
 Path = tuple[str | int, ...]
 """The way to a key: `("services", "redis", "ports")`."""
@@ -67,20 +70,16 @@ def first_place(problem: Problem) -> list[tuple[str, int, int]]:
 class Problems:
     """The problems found so far, errors and warnings apart. Each is kept once."""
 
-    errors: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    errors: dict[Problem, None] = field(default_factory=dict)
+    warnings: dict[Problem, None] = field(default_factory=dict)
 
     def add(self, message: str, *places: Place, hint: str = "") -> None:
         """Note an error."""
-        problem = Problem(message, places, hint)
-        if problem not in self.errors:
-            self.errors.append(problem)
+        self.errors[Problem(message, places, hint)] = None
 
     def warn(self, message: str, *places: Place, hint: str = "") -> None:
         """Note something that may be meant but seldom is."""
-        problem = Problem(message, places, hint, warning=True)
-        if problem not in self.warnings:
-            self.warnings.append(problem)
+        self.warnings[Problem(message, places, hint, warning=True)] = None
 
     def __iter__(self) -> Iterator[Problem]:
         """Yield the errors in the order of their places."""
@@ -98,6 +97,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     'command'
     """
     words = {name.lower(): name for name in sorted(known, reverse=True)}
+    if len(words) > MANY:
+        words = {name: words[name] for name in words if name[:1] == word[:1].lower()}
     close = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     return words[close[0]] if close else None
 

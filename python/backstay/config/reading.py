@@ -23,6 +23,7 @@ INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 OTHER_BASE: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 TAG: Final = "tag:yaml.org,2002:"
@@ -238,6 +239,10 @@ class _Composer:
 
     def _scalar(self, event: Any, place: Place) -> Scalar:
         text = str(event.value)
+        if not text.isprintable() and SURROGATE.search(text):
+            self._refuse(
+                "a text contains half a character (a surrogate)", place, "write the character itself"
+            )
         plain = event.style is None or event.style == ""
         tag = self._tag(event, "", place)
         value: Any = text

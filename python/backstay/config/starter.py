@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from backstay.config.models.stack import stack_name_from
+
 STARTER: Final = """\
 # The fleet of this folder. `backstay up` brings it up; `backstay check` says what is wrong with this file.
 name: {name}
@@ -34,6 +36,6 @@ gateway: {{listen: 127.0.0.1:7077}}
 """
 
 
-def starter(name: str) -> str:
-    """Return a stack file to start from, for a fleet of this name."""
-    return STARTER.format(name=name)
+def starter(folder: str) -> str:
+    """Return a stack file to start from, for a fleet in a folder of this name."""
+    return STARTER.format(name=stack_name_from(folder) or "fleet")

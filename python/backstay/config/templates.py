@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-TEXT: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+EXPRESSION: Final = re.compile(
+    r"""\{\{\s*(?:'([^']*)'|"([^"]*)"|([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*))\s*\}\}"""
+)
 ROOTS: Final = ("ports", "services", "fleet", "service", "instance", "secrets", "gateway")
 EXAMPLES: Final = "`{{ ports.http }}`, `{{ services.redis.ports.main }}` or `{{ fleet.dir }}`"
 
@@ -57,13 +58,8 @@ def parse(text: str) -> list[str | Reference]:
 
 
 def _expression(text: str, start: int) -> tuple[str | Reference, int]:
-    rest = text[start + 2 :]
-    inner = rest.lstrip()
-    offset = start + 2 + len(rest) - len(inner)
-    match = TEXT.match(inner) or NAME.match(inner)
-    end = offset + (match.end() if match else 0)
-    after = text[end:].lstrip()
-    if match is None or not after.startswith("}}"):
+    match = EXPRESSION.match(text, start)
+    if match is None:
         close = text.find("}}", start)
         if close < 0:
             raise TemplateError(
@@ -71,10 +67,10 @@ def _expression(text: str, start: int) -> tuple[str | Reference, int]:
             )
         what = text[start + 2 : close].strip()
         raise TemplateError(f"`{{{{ {what} }}}}` is not a name of the fleet", f"write {EXAMPLES}")
-    position = len(text) - len(after) + 2
-    if match.re is TEXT:
-        return (match[1] if match[1] is not None else match[2]), position
-    return Reference(tuple(match[0].split("."))), position
+    single, double, name = match.groups()
+    if name is not None:
+        return Reference(tuple(name.split("."))), match.end()
+    return (double if single is None else single), match.end()
 
 
 def references(text: str) -> list[Reference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ class _Reader:
         self.file = file
         self.problems = problems
         self.at = 0
+        self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def whole(self) -> Node:
         node = self._value((), 1)
@@ -58,8 +60,8 @@ class _Reader:
         self.at = match.end() if match else self.at
 
     def _place(self, path: Path = ()) -> Place:
-        line = self.text.count("\n", 0, self.at) + 1
-        return Place(self.file, line, self.at - self.text.rfind("\n", 0, self.at), path)
+        line = bisect_right(self.lines, self.at)
+        return Place(self.file, line, self.at - self.lines[line - 1] + 1, path)
 
     def _refuse(self, message: str) -> Unreadable:
         self.problems.add(f"this is not JSON: {message}", self._place())

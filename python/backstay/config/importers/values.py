@@ -24,6 +24,7 @@ SECRET_VALUE: Final = re.compile(
     r"|ey[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[\w-]*|[Bb]earer\s+\S+|[a-z][a-z0-9+]*://[^/\s:@]+:[^/\s@]+@\S+"
 )
 """Values that are secrets whatever their name: known forms of tokens, and addresses with a password."""
+LONGEST: Final = 4096
 VARIABLE: Final = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)((?::?[-?+])[^{}]*)?\}")
 PLACES: Final = {
     "workspaceFolder": "{{ fleet.dir }}",
@@ -77,7 +78,9 @@ def is_secret(name: str, value: str) -> bool:
     """Whether a value had better not be written down, by its name or its form."""
     if not value or "${" in value:
         return False
-    return bool(SECRET_VALUE.search(value)) or bool(SECRET_NAME.search(name) and not NOT_SECRET.search(name))
+    return bool(SECRET_VALUE.search(value[:LONGEST])) or bool(
+        SECRET_NAME.search(name) and not NOT_SECRET.search(name)
+    )
 
 
 def carry(draft: Draft, service: str, name: str, value: str, place: Place, *, own_name: bool = False) -> str:

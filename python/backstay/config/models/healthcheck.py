@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -11,10 +12,12 @@ from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, gathered, kind_of, quoted, refuse, spelling
 from backstay.config.models.scalars import Count, Duration, Flag, Text, parse_text
+from backstay.config.templates import EXPRESSION
 
 Probe = Literal["tcp", "http", "command", "log", "notify"]
 PROBES: Final[tuple[Probe, ...]] = ("tcp", "http", "command", "log", "notify")
-TEMPLATE: Final = re.compile(r"\{\{\s*(?:'[^']*'|\"[^\"]*\"|[^{}'\"]*)\s*\}\}")
+LONGEST_PATTERN: Final = 1000
+BACKTRACKING: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=)|\\[1-9]")
 EXAMPLE: Final = "write one probe, such as `healthcheck: {tcp: main}`"
 
 
@@ -43,7 +46,7 @@ def split(text: str) -> list[str]:
         kept.append(match[0])
         return f"\ue000{len(kept) - 1}\ue001"
 
-    words = shlex.split(TEMPLATE.sub(keep, text))
+    words = shlex.split(EXPRESSION.sub(keep, text))
     return [re.sub("\ue000(\\d+)\ue001", lambda match: kept[int(match[1])], word) for word in words]
 
 
@@ -119,15 +122,26 @@ class HttpProbe(Model):
 
 
 def read_log_pattern(value: Any) -> str:
-    """Read the regular expression that a log line must match."""
+    """Read the regular expression that a log line must match.
+
+    Rust's engine matches it, in linear time; what only Python's engine knows is refused here.
+    """
     pattern = parse_text(value)
     if not pattern:
         raise refuse(
             "the pattern is empty and would match any line", "write a part of the line that says `ready`"
         )
+    if len(pattern) > LONGEST_PATTERN:
+        raise refuse("the pattern is too long", f"write at most {LONGEST_PATTERN} characters")
+    if BACKTRACKING.search(pattern):
+        raise refuse(
+            f"{quoted(pattern)} looks around or back", "write a pattern without `(?=`, `(?<` and `\\1`"
+        )
     try:
-        re.compile(pattern)
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
         raise refuse(f"{quoted(pattern)} is not a regular expression: {error}") from None
     return pattern
 
