@@ -73,7 +73,8 @@ def binaries(crate: dict[str, Any]) -> dict[str, str]:
 
 async def _fetch(job: Job, work: Path, version: str, step: str) -> tuple[dict[str, Any], str | None]:
     """Download a crate; its metadata and its checksum."""
-    (work / "src").mkdir()
+    work /= "project"  # beside the crate, not above it: cargo would take ours for its workspace
+    (work / "src").mkdir(parents=True)
     (work / "src" / "lib.rs").touch()
     (work / "Cargo.toml").write_text(
         '[package]\nname = "backstay-install"\nversion = "0.0.0"\nedition = "2021"\n'
