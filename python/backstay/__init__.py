@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backstay import errors
+    from backstay.blocking import BlockingFleet
     from backstay.errors import (
         AlreadyHeld,
         BackstayError,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         PortHeld,
         PortsExhausted,
     )
+    from backstay.fleet import Fleet
     from backstay.graph import Graph
     from backstay.ledger import Lease, Ledger, PortLease, Ports, Resources
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyHeld",
     "BackstayError",
+    "BlockingFleet",
     "CycleError",
     "DoesNotFit",
+    "Fleet",
     "Graph",
     "Lease",
     "Ledger",
@@ -46,8 +50,10 @@ __all__ = [
 _HOMES = {
     "AlreadyHeld": "errors",
     "BackstayError": "errors",
+    "BlockingFleet": "blocking",
     "CycleError": "errors",
     "DoesNotFit": "errors",
+    "Fleet": "fleet",
     "Graph": "graph",
     "Lease": "ledger",
     "Ledger": "ledger",

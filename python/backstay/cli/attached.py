@@ -18,11 +18,15 @@ from backstay.cli.style import Pen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backstay.api.models import Accepted
     from backstay.cli.options import Settings
     from backstay.fleet import Fleet
 
 TAIL = 10
 """How many lines of each instance are shown of what it wrote while it started."""
+
+
+LIVE = ("pending", "installing", "starting", "ready", "unhealthy", "stopping")
 
 
 class Interrupts:
@@ -42,30 +46,34 @@ async def attached(settings: Settings, fleet: Fleet, services: Sequence[str], *,
     """Bring the fleet up, print its logs until it ends or is interrupted, and stop it then."""
     interrupts = Interrupts()
     interrupted = asyncio.create_task(interrupts.next())
-    running = asyncio.create_task(_run(settings, fleet, services, atomic))
+    beginning = asyncio.create_task(fleet.begin_up(*services, atomic=atomic))
+    running = asyncio.create_task(_run(settings, fleet, services, beginning))
     await asyncio.wait({interrupted, running}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         interrupted.cancel()
         return await running
     running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    # What was asked for has to be accepted before it can be undone.
+    await asyncio.gather(running, beginning, return_exceptions=True)
     return await _stop(settings, fleet, interrupts)
 
 
-async def _run(settings: Settings, fleet: Fleet, services: Sequence[str], atomic: bool) -> int:
+async def _run(
+    settings: Settings, fleet: Fleet, services: Sequence[str], beginning: asyncio.Task[Accepted]
+) -> int:
     with board(color=not settings.no_color) as shown:
-        result = await deploys.follow(fleet, await fleet.begin_up(*services, atomic=atomic), shown)
+        result = await deploys.follow(fleet, await asyncio.shield(beginning), shown)
     deploys.explain(result)
-    code = report.DONE if result.ok else report.NOT_AS_ASKED
     status = await fleet.status()
+    if not any(service.state in LIVE for service in status.services):
+        await fleet.down()
+        click.echo("nothing runs, so the fleet is down again", err=True)
+        return report.NOT_AS_ASKED if not result.ok else report.DONE
     click.echo(f"{deploys.summary(status)}; Ctrl-C stops it", err=True)
-    if not any(service.instances for service in status.services):
-        return code
     writer = Writer(Pen(settings.color))
     async for line in fleet.logs(*services, follow=True, tail=TAIL):
         click.echo(writer.line(line.model_dump()), color=settings.color)
-    return code
+    return report.DONE if result.ok else report.NOT_AS_ASKED
 
 
 async def _stop(settings: Settings, fleet: Fleet, interrupts: Interrupts) -> int:

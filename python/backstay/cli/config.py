@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -32,9 +31,6 @@ def command(settings: Settings, services: bool) -> None:
     if settings.json:
         click.echo(json.dumps(resolved(read)))
     else:
-        from ruamel.yaml import YAML
+        from backstay.config.writing import write
 
-        yaml = YAML()
-        yaml.default_flow_style = False
-        yaml.width = 4096
-        yaml.dump(resolved(read), sys.stdout)
+        click.echo(write(resolved(read)), nl=False)

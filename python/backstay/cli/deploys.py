@@ -56,6 +56,8 @@ async def _show(fleet: Fleet, after: int, shown: Board) -> None:
 
 def explain(result: DeployResult) -> None:
     """Print which services are not as asked, why, and what to do."""
+    if result.failed or result.waiting or result.rolled_back:
+        click.echo(err=True)
     for name, failure in result.failed.items():
         report.say(f"{name}: {plain(failure.reason)}", tail=plain(failure.tail or ""), hint=failure.hint)
     for name, why in result.waiting.items():

@@ -10,13 +10,15 @@ import click
 
 from backstay.cli import locate
 from backstay.cli.root import verb
-from backstay.cli.style import DIM, GREEN, RED, YELLOW, Pen, plain
+from backstay.cli.style import DIM, GREEN, RED, YELLOW, Pen, cut, plain
 
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
 
 QUIET = {"seq", "at", "kind", "service", "instance", "tail"}
 """What is shown in a column of its own, or is too long for a line."""
+
+LONGEST_VALUE = 60
 
 COLORS = {
     "failed": RED,
@@ -57,5 +59,8 @@ def sentence(event: dict[str, Any], pen: Pen) -> str:
 
 
 def _value(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return plain(" ".join(text.split()))
+    """Write a value in a line's room: of maps the names, of text the first words."""
+    if isinstance(value, dict | list):
+        return ",".join(map(plain, map(str, value)))
+    text = " ".join(str(value).lower().split() if isinstance(value, bool) else str(value).split())
+    return plain(cut(text, LONGEST_VALUE))

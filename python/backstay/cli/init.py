@@ -42,7 +42,7 @@ def command(settings: Settings, source: Path | None, force: bool) -> None:
         imported = import_file(source, target=target, environ=os.environ)
         text = imported.text
         for note in imported.notes:
-            report.warn(str(note))
+            report.warn(note.message, where=[str(note.place)])
     else:
         from backstay.config.starter import starter
 
