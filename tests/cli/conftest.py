@@ -64,7 +64,7 @@ def serve(folder: Path) -> Iterator[Callable[[FakeFleet], FakeFleet]]:
 
     def start(fleet: FakeFleet) -> FakeFleet:
         state = folder / STATE_DIR
-        state.mkdir()
+        state.mkdir(exist_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         with short_address(state / CONTROL) as address:
             listener.bind(address)

@@ -1,0 +1,81 @@
+"""`call`, `tools` and `doctor`, against a server of the official SDK."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from backstay.cli.call import typed
+from backstay.client.sockets import STATE_DIR
+
+from tests.fake_fleet import FakeFleet
+from tests.fake_gateway import serve_gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def gateway(folder: Path) -> Iterator[None]:
+    stop = serve_gateway(folder / STATE_DIR)
+    yield
+    stop()
+
+
+@pytest.mark.usefixtures("gateway")
+class TestCall:
+    def test_arguments_are_one_json_object(self, cli: Cli) -> None:
+        result = cli("call", "clock", "now", '{"zone": "UTC"}')
+        assert (result.exit_code, result.stdout) == (0, "noon in UTC, 0 later\n")
+
+    def test_or_names_and_values_which_take_the_types_of_the_schema(self, cli: Cli) -> None:
+        assert cli("call", "clock", "now", "zone=5", "offset=5").stdout == "noon in 5, 5 later\n"
+
+    def test_or_json_on_stdin(self, cli: Cli) -> None:
+        assert cli("call", "clock", "now", "-", input='{"zone": "Z"}').stdout == "noon in Z, 0 later\n"
+
+    def test_json_prints_the_whole_result(self, cli: Cli) -> None:
+        assert cli.json("call", "clock", "now", "zone=Z")["content"][0]["text"] == "noon in Z, 0 later"
+
+    def test_a_tool_that_fails_exits_with_1_and_says_why_on_stderr(self, cli: Cli) -> None:
+        result = cli("call", "clock", "broken")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "no battery" in result.stderr
+
+
+@pytest.mark.usefixtures("gateway")
+def test_tools_are_listed_with_their_arguments(cli: Cli) -> None:
+    lines = cli("tools", "clock").stdout.splitlines()
+    assert lines[0].split() == ["TOOL", "ARGUMENTS", "DESCRIPTION"]
+    assert lines[1].split(maxsplit=3) == ["now", "zone", "[offset]", "Say the time."]
+    assert {tool["name"] for tool in cli.json("tools", "clock")} == {"now", "broken", "slow"}
+
+
+@pytest.mark.usefixtures("gateway")
+def test_doctor_finds_nothing_wrong_with_a_good_server(
+    cli: Cli, folder: Path, serve: Callable[[FakeFleet], FakeFleet]
+) -> None:
+    (folder / "backstay.yaml").write_text(
+        "services:\n  clock: {command: sleep 1000, mcp: {transport: stdio}}\n"
+    )
+    serve(FakeFleet())
+    cli("up", "-d")
+    result = cli("doctor")
+    assert "✓ handshake" in result.stdout
+    assert "clock 1.2.3, protocol" in result.stdout
+    assert result.stdout.endswith("nothing is wrong\n")
+    assert result.exit_code == 0
+    assert [report["ok"] for report in cli.json("doctor", "clock")] == [True]
+
+
+def test_a_value_is_text_where_the_schema_says_so_and_else_json_if_it_is_json() -> None:
+    assert typed("5", {"type": "string"}) == "5"
+    assert typed("5", {"type": "integer"}) == 5
+    assert typed("[1]", {}) == [1]
+    assert typed("UTC", {"type": "integer"}) == "UTC"
+    assert typed("true", None) is True
+    assert json.dumps(typed("{}", {})) == "{}"
