@@ -11,7 +11,6 @@ import asyncio
 import functools
 import threading
 import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from backstay.fleet import Described, Fleet
@@ -51,7 +50,7 @@ class Loop:
                 loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=_serve, args=(loop,), name="backstay-fleet", daemon=True)
                 thread.start()
-                weakref.finalize(self, _stop, loop)
+                weakref.finalize(self, loop.call_soon_threadsafe, loop.stop)
                 self._loop = loop
             return self._loop
 
@@ -60,12 +59,7 @@ class Loop:
         with self._starting:
             loop, self._loop = self._loop, None
         if loop is not None:
-            _stop(loop)
-
-
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
-    with suppress(RuntimeError):  # It has ended already.
-        loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(loop.stop)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -1,1 +1,39 @@
 //! The endpoint in front of every server: client sessions, routing, policy.
+//!
+//! A call's way: [`http`] admits and authenticates it and finds its [`session`]; [`requests`] routes it by
+//! name through the [`fleet`]'s tables and forwards its bytes; what the server says meanwhile comes back
+//! through [`inbound`] to the [`call`] it belongs to. [`capabilities`] decides who may ask what of whom.
+//!
+//! The protocol's messages and the connections to servers are `rust/mcp`; processes are the keeper's; what
+//! is to be served is decided in Python, which sends [`Routes`] and reads [`Event`]s
+//! (`rust/py/src/daemon.rs`).
+
+mod call;
+mod capabilities;
+mod config;
+mod core;
+mod durable;
+mod event;
+mod fault;
+mod fleet;
+mod gateway;
+mod glob;
+mod http;
+mod inbound;
+mod log_level;
+mod metrics;
+mod names;
+mod process;
+mod queue;
+mod requests;
+mod session;
+mod suggest;
+
+pub use config::{
+    GatewayConfig, InstanceRoute, Routes, ServerRoute, SessionMode, ToolFilter, Transport,
+};
+pub use core::NoteSink;
+pub use event::{Counts, Event, EventSink, ServerName};
+pub use gateway::Gateway;
+pub use process::{Process, Processes};
+pub use queue::{EventQueue, Weight};

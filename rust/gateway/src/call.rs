@@ -1,0 +1,114 @@
+//! One request of a client on its way through the gateway, and where what belongs to it goes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use backstay_mcp::{CallSink, CallTag, Envelope, RawJson, Version};
+use tokio::sync::Notify;
+
+use crate::session::{EventStream, Keep, Session};
+
+/// See the module.
+pub(crate) struct Call {
+    pub(crate) session: Arc<Session>,
+    /// The client's id of it, as it was spelled.
+    pub(crate) id: RawJson,
+    /// Its name upstream.
+    pub(crate) tag: CallTag,
+    /// Whether the client takes an event stream as the answer.
+    streams: bool,
+    /// The answer's stream, from the first message before the answer on.
+    stream: OnceLock<Arc<EventStream>>,
+    opened: Notify,
+    cancelled: AtomicBool,
+    cancel: Notify,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "call {:?} of {:?}", self.tag, self.session)
+    }
+}
+
+impl Call {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        id: RawJson,
+        tag: CallTag,
+        streams: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            session,
+            id,
+            tag,
+            streams,
+            stream: OnceLock::new(),
+            opened: Notify::new(),
+            cancelled: AtomicBool::new(false),
+            cancel: Notify::new(),
+        })
+    }
+
+    /// Sends the client a message that belongs to this call: on the answer's stream, or, where the client
+    /// takes none, on its GET stream.
+    pub(crate) fn send(&self, message: &[u8], keep: Keep) {
+        if self.streams {
+            self.open().push(message, keep);
+        } else {
+            self.session.general().push(message, keep);
+        }
+    }
+
+    /// Makes the answer a stream.
+    pub(crate) fn open(&self) -> &Arc<EventStream> {
+        let stream = self.stream.get_or_init(|| {
+            let stream = self.session.open_stream();
+            // A client of this version comes back with the id of the last event it saw, so it gets one at once.
+            if self.session.version >= Version::V2025_11_25 {
+                stream.prime();
+            }
+            stream
+        });
+        self.opened.notify_one();
+        stream
+    }
+
+    /// The answer's stream, if it has become one.
+    pub(crate) fn stream(&self) -> Option<Arc<EventStream>> {
+        self.stream.get().cloned()
+    }
+
+    /// Whether the client takes a stream.
+    pub(crate) fn may_stream(&self) -> bool {
+        self.streams
+    }
+
+    /// Waits until the answer has become a stream.
+    pub(crate) async fn streaming(&self) -> Arc<EventStream> {
+        loop {
+            if let Some(stream) = self.stream.get() {
+                return Arc::clone(stream);
+            }
+            self.opened.notified().await;
+        }
+    }
+
+    /// The client called it off.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.cancel.notify_one();
+    }
+
+    /// Waits until the client calls it off.
+    pub(crate) async fn called_off(&self) {
+        while !self.cancelled.load(Ordering::Acquire) {
+            self.cancel.notified().await;
+        }
+    }
+}
+
+impl CallSink for Call {
+    fn progress(&self, notification: Envelope) {
+        self.send(notification.bytes(), Keep::IfRoom);
+    }
+}

@@ -1,0 +1,132 @@
+//! What the gateway has to say to the daemon, in the order in which it happened.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::queue::Weight;
+
+/// Receives every event; called on the gateway's threads, so it must not wait.
+pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// One thing that happened. Serialises to the JSON that Python reads (`kind`, `service`, …).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind")]
+pub enum Event {
+    /// The handshake is done and its lists are read: calls can go to it.
+    #[serde(rename = "server.ready")]
+    ServerReady {
+        /// The service.
+        service: String,
+        /// The instance of it.
+        instance: String,
+        /// The negotiated protocol version.
+        version: String,
+        /// What the server calls itself.
+        server: ServerName,
+        /// How much it offers.
+        #[serde(flatten)]
+        counts: Counts,
+        /// From the first byte to the end of the handshake.
+        handshake_ms: u64,
+        /// Whether a former daemon did the handshake.
+        resumed: bool,
+    },
+    /// The handshake failed.
+    #[serde(rename = "server.failed")]
+    ServerFailed {
+        /// The service.
+        service: String,
+        /// The instance of it.
+        instance: String,
+        /// What went wrong.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// What a ready server offers has changed.
+    #[serde(rename = "server.changed")]
+    ServerChanged {
+        /// The service.
+        service: String,
+        /// The instance that said so.
+        instance: String,
+        /// How much it offers now.
+        #[serde(flatten)]
+        counts: Counts,
+    },
+    /// A server that was ready is no longer reachable.
+    #[serde(rename = "server.closed")]
+    ServerClosed {
+        /// The service.
+        service: String,
+        /// The instance of it.
+        instance: String,
+        /// Why, as far as the connection tells.
+        reason: String,
+    },
+    /// Two servers offer the same name on `/mcp`; each now goes by its longer one.
+    #[serde(rename = "name.clash")]
+    NameClash {
+        /// `tool`, `prompt` or `resource`.
+        what: &'static str,
+        /// The name that both want.
+        name: String,
+        /// One of the servers.
+        service: String,
+        /// The other.
+        other: String,
+        /// What the first one's is called instead.
+        renamed: String,
+    },
+    /// A client session wants an instance of its own (`session: isolated` over stdio).
+    #[serde(rename = "session.wanted")]
+    SessionWanted {
+        /// The service.
+        service: String,
+        /// The client session, by a name that is no secret.
+        session: String,
+        /// What the instance is to be called.
+        instance: String,
+    },
+    /// That instance is no longer needed.
+    #[serde(rename = "session.ended")]
+    SessionEnded {
+        /// The service.
+        service: String,
+        /// The client session, by a name that is no secret.
+        session: String,
+        /// The instance to stop.
+        instance: String,
+    },
+}
+
+impl Event {
+    /// Whether it may be dropped when nobody reads events for long.
+    pub fn weight(&self) -> Weight {
+        match self {
+            Self::NameClash { .. } | Self::ServerChanged { .. } => Weight::Note,
+            _ => Weight::State,
+        }
+    }
+}
+
+/// A server's own name and version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerName {
+    /// `serverInfo.name`.
+    pub name: String,
+    /// `serverInfo.version`.
+    pub version: String,
+}
+
+/// How much a server offers, after `tools: {allow, deny}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Tools.
+    pub tools: usize,
+    /// Resources and resource templates.
+    pub resources: usize,
+    /// Prompts.
+    pub prompts: usize,
+}

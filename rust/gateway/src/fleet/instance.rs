@@ -1,0 +1,175 @@
+//! One instance of a server, its connection, and what is in flight on it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backstay_mcp::Upstream;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use super::refresh::Refreshing;
+use crate::call::Call;
+use crate::config::InstanceRoute;
+
+/// What an instance is to the gateway.
+#[derive(Clone)]
+pub(crate) enum State {
+    /// It has not shaken hands yet.
+    Starting,
+    /// Calls can go to it.
+    Ready(Arc<Upstream>),
+    /// It was ready, and will be again.
+    Down {
+        reason: String,
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// Its handshake failed.
+    Failed { reason: String },
+}
+
+/// See the module.
+pub(crate) struct Instance {
+    pub(crate) name: Arc<str>,
+    /// Held for one copy or assignment.
+    state: RwLock<State>,
+    route: RwLock<InstanceRoute>,
+    /// Counts connections: what an older one still has to say is not heard.
+    epoch: AtomicU64,
+    outstanding: AtomicUsize,
+    /// What is in flight, by the call's number. Held for one map operation.
+    calls: Mutex<HashMap<u64, Arc<Call>, ahash::RandomState>>,
+    pub(crate) refreshing: Refreshing,
+    /// Milliseconds before the next try; reset when a connection is made.
+    pause: AtomicU64,
+    /// What a former daemon knew of its handshake.
+    note: Mutex<Option<Bytes>>,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "instance {}", self.name)
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(route: InstanceRoute) -> Arc<Self> {
+        Arc::new(Self {
+            name: route.name.as_str().into(),
+            state: RwLock::new(State::Starting),
+            route: RwLock::new(route),
+            epoch: AtomicU64::new(0),
+            outstanding: AtomicUsize::new(0),
+            calls: Mutex::default(),
+            refreshing: Refreshing::default(),
+            pause: AtomicU64::new(0),
+            note: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn route(&self) -> InstanceRoute {
+        self.route.read().clone()
+    }
+
+    pub(crate) fn set_route(&self, route: InstanceRoute) {
+        *self.route.write() = route;
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.read().clone()
+    }
+
+    /// Changes the state, and returns the connection it had.
+    pub(crate) fn set_state(&self, state: State) -> Option<Arc<Upstream>> {
+        if matches!(state, State::Ready(_)) {
+            self.pause.store(0, Ordering::Relaxed);
+        }
+        match std::mem::replace(&mut *self.state.write(), state) {
+            State::Ready(upstream) => Some(upstream),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn upstream(&self) -> Option<Arc<Upstream>> {
+        match &*self.state.read() {
+            State::Ready(upstream) => Some(Arc::clone(upstream)),
+            _ => None,
+        }
+    }
+
+    /// Begins another connection; what the former ones report no longer counts.
+    pub(crate) fn next_epoch(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// How long to wait before it is tried again: longer each time, and never quite the same.
+    pub(crate) fn next_pause(&self, first: Duration, longest: Duration) -> Duration {
+        let last = Duration::from_millis(self.pause.load(Ordering::Relaxed));
+        let next = (last * 2).clamp(first, longest);
+        self.pause.store(
+            u64::try_from(next.as_millis()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+        next.mul_f64(rand::random_range(0.75..1.0))
+    }
+
+    pub(crate) fn set_note(&self, note: Bytes) {
+        *self.note.lock() = Some(note);
+    }
+
+    pub(crate) fn take_note(&self) -> Option<Bytes> {
+        self.note.lock().take()
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call in as long as the guard lives.
+    pub(crate) fn begin(self: &Arc<Self>, call: &Arc<Call>) -> InFlight {
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        self.calls.lock().insert(call.tag.call, Arc::clone(call));
+        InFlight {
+            instance: Arc::clone(self),
+            call: call.tag.call,
+        }
+    }
+
+    pub(crate) fn call(&self, number: u64) -> Option<Arc<Call>> {
+        self.calls.lock().get(&number).cloned()
+    }
+
+    /// The latest call of each session that has one in flight here.
+    pub(crate) fn calls_by_session(&self) -> HashMap<u64, Arc<Call>> {
+        let mut latest: HashMap<u64, Arc<Call>> = HashMap::new();
+        for call in self.calls.lock().values() {
+            let entry = latest
+                .entry(call.tag.session)
+                .or_insert_with(|| Arc::clone(call));
+            if entry.tag.call < call.tag.call {
+                *entry = Arc::clone(call);
+            }
+        }
+        latest
+    }
+}
+
+/// A call in flight.
+pub(crate) struct InFlight {
+    instance: Arc<Instance>,
+    call: u64,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.instance.outstanding.fetch_sub(1, Ordering::Relaxed);
+        self.instance.calls.lock().remove(&self.call);
+    }
+}

@@ -1,0 +1,116 @@
+//! The routes table: what changed between what is served and what is to be served.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::instance::{Instance, State};
+use super::server::Server;
+use crate::config::{Routes, ServerRoute};
+use crate::core::{Core, Servers};
+
+impl Core {
+    /// Serves these servers and no others. Instances that stay keep their connections; new ones shake
+    /// hands when their pipes are attached, or when they are connected.
+    pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
+        let before = self.servers();
+        let mut after = Servers::new();
+        for route in routes.servers {
+            let server = match before.get(route.service.as_str()) {
+                Some(server) if server.route().transport == route.transport => Arc::clone(server),
+                _ => Server::new(route.clone()),
+            };
+            self.update(&server, route);
+            after.insert(Arc::clone(&server.service), server);
+        }
+        for (service, server) in before.iter() {
+            if after
+                .get(service)
+                .is_none_or(|kept| !Arc::ptr_eq(kept, server))
+            {
+                for instance in server.instances().iter() {
+                    self.let_go(instance, "it is being replaced");
+                }
+                if !after.contains_key(service) {
+                    self.metrics.forget(service);
+                }
+            }
+        }
+        let current: Vec<_> = after.values().cloned().collect();
+        self.set_servers(after);
+        for server in current {
+            self.publish_server(&server);
+        }
+        self.publisher.request();
+    }
+
+    fn update(self: &Arc<Self>, server: &Arc<Server>, route: ServerRoute) {
+        let old: HashMap<Arc<str>, Arc<Instance>> = server
+            .instances()
+            .iter()
+            .map(|instance| (Arc::clone(&instance.name), Arc::clone(instance)))
+            .collect();
+        let mut fresh = Vec::new();
+        let instances: Vec<_> = route
+            .instances
+            .iter()
+            .map(|wanted| {
+                if let Some(instance) = old.get(wanted.name.as_str()) {
+                    instance.set_route(wanted.clone());
+                    Arc::clone(instance)
+                } else {
+                    let instance = Instance::new(wanted.clone());
+                    fresh.push(Arc::clone(&instance));
+                    instance
+                }
+            })
+            .collect();
+        for (name, instance) in &old {
+            if !route.instances.iter().any(|wanted| *wanted.name == **name) {
+                self.let_go(instance, "it is being replaced");
+            }
+        }
+        server.set_route(route);
+        server.set_instances(instances);
+        for instance in fresh {
+            if let Some(note) = self.parked_notes.lock().remove(&*instance.name) {
+                instance.set_note(note);
+            }
+            let parked = self.parked.lock().remove(&*instance.name);
+            if let Some((pipes, note)) = parked {
+                self.connect_pipes(server, &instance, pipes, note);
+            }
+        }
+    }
+
+    /// Ends the connection of an instance that is no longer routed.
+    pub(super) fn let_go(self: &Arc<Self>, instance: &Arc<Instance>, reason: &str) {
+        instance.next_epoch();
+        let state = State::Down {
+            reason: reason.into(),
+            retry_after: 1,
+        };
+        if let Some(upstream) = instance.set_state(state) {
+            self.runtime.spawn(async move { upstream.close().await });
+        }
+    }
+
+    /// The server and instance of this name.
+    pub(crate) fn find(&self, instance: &str) -> Option<(Arc<Server>, Arc<Instance>)> {
+        let servers = self.servers();
+        let of = |server: &Arc<Server>| {
+            let found = server
+                .instances()
+                .iter()
+                .find(|known| *known.name == *instance)
+                .cloned();
+            found.map(|instance| (Arc::clone(server), instance))
+        };
+        // `files.1` is an instance of `files`; anything else is searched for.
+        let likely = instance
+            .rsplit_once('.')
+            .and_then(|(service, _)| servers.get(service));
+        likely
+            .and_then(of)
+            .or_else(|| servers.values().find_map(of))
+    }
+}

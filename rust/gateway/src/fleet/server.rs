@@ -1,0 +1,225 @@
+//! One server of the fleet as the gateway sees it: its route, its instances, what it offers.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use backstay_mcp::{RpcError, ServerInfo, Upstream};
+use parking_lot::{Mutex, RwLock};
+
+use super::catalog::Catalog;
+use super::instance::{Instance, State};
+use super::view::View;
+use crate::config::ServerRoute;
+use crate::fault;
+use crate::log_level::LogLevel;
+use crate::metrics::{Golden, Metrics};
+
+/// See the module.
+pub(crate) struct Server {
+    pub(crate) service: Arc<str>,
+    // Each lock guards a pointer, read or replaced in a few instructions and never held across a wait.
+    route: RwLock<Arc<ServerRoute>>,
+    instances: RwLock<Arc<[Arc<Instance>]>>,
+    /// What it offered last; kept while it restarts, so that lists do not flap.
+    catalog: RwLock<Option<Arc<Catalog>>>,
+    info: RwLock<Option<Arc<ServerInfo>>>,
+    view: RwLock<Arc<View>>,
+    /// Which sessions (by number) want to hear of which of its resources (by its own URI).
+    /// Held for one map operation.
+    subscribers: Mutex<HashMap<String, HashSet<u64>>>,
+    /// The log level it was last set to.
+    level: Mutex<Option<LogLevel>>,
+    /// The signals of all that is no tool call.
+    golden: OnceLock<Golden>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "server {}", self.service)
+    }
+}
+
+impl Server {
+    pub(crate) fn new(route: ServerRoute) -> Arc<Self> {
+        Arc::new(Self {
+            service: route.service.as_str().into(),
+            route: RwLock::new(Arc::new(route)),
+            instances: RwLock::new(Arc::from([])),
+            catalog: RwLock::default(),
+            info: RwLock::default(),
+            view: RwLock::default(),
+            subscribers: Mutex::default(),
+            level: Mutex::default(),
+            golden: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn route(&self) -> Arc<ServerRoute> {
+        Arc::clone(&self.route.read())
+    }
+
+    pub(crate) fn set_route(&self, route: ServerRoute) {
+        *self.route.write() = Arc::new(route);
+    }
+
+    pub(crate) fn golden(&self, metrics: &Metrics) -> &Golden {
+        self.golden
+            .get_or_init(|| metrics.golden(&self.service, ""))
+    }
+
+    pub(crate) fn instances(&self) -> Arc<[Arc<Instance>]> {
+        Arc::clone(&self.instances.read())
+    }
+
+    pub(crate) fn set_instances(&self, instances: Vec<Arc<Instance>>) {
+        *self.instances.write() = instances.into();
+    }
+
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.catalog.read().clone()
+    }
+
+    pub(crate) fn set_catalog(&self, catalog: Catalog) {
+        *self.catalog.write() = Some(Arc::new(catalog));
+    }
+
+    pub(crate) fn info(&self) -> Option<Arc<ServerInfo>> {
+        self.info.read().clone()
+    }
+
+    pub(crate) fn set_info(&self, info: Arc<ServerInfo>) {
+        *self.info.write() = Some(info);
+    }
+
+    /// What `/mcp/<service>` offers.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read())
+    }
+
+    pub(crate) fn set_view(&self, view: View) -> Arc<View> {
+        std::mem::replace(&mut *self.view.write(), Arc::new(view))
+    }
+
+    /// The ready instances.
+    pub(crate) fn ready(&self) -> Vec<(Arc<Instance>, Arc<Upstream>)> {
+        let instances = self.instances();
+        instances
+            .iter()
+            .filter_map(|instance| Some((Arc::clone(instance), instance.upstream()?)))
+            .collect()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.instances
+            .read()
+            .iter()
+            .any(|instance| instance.upstream().is_some())
+    }
+
+    /// Whether nothing more is to be expected of it soon: it is ready, or every instance has failed.
+    pub(crate) fn is_settled(&self) -> bool {
+        let instances = self.instances();
+        instances.is_empty()
+            || instances
+                .iter()
+                .any(|instance| instance.upstream().is_some())
+            || instances
+                .iter()
+                .all(|instance| matches!(instance.state(), State::Failed { .. }))
+    }
+
+    /// The ready instance with the fewest calls in flight.
+    pub(crate) fn pick(&self) -> Result<(Arc<Instance>, Arc<Upstream>), RpcError> {
+        let instances = self.instances.read();
+        let best = instances
+            .iter()
+            .filter_map(|instance| Some((instance.outstanding(), instance, instance.upstream()?)))
+            .min_by_key(|(outstanding, ..)| *outstanding);
+        match best {
+            Some((_, instance, upstream)) => Ok((Arc::clone(instance), upstream)),
+            None => Err(self.why_not(&instances)),
+        }
+    }
+
+    /// What to tell a client while no instance is ready.
+    fn why_not(&self, instances: &[Arc<Instance>]) -> RpcError {
+        let mut said = ("stopped", None, None);
+        for instance in instances {
+            said = match instance.state() {
+                // The most hopeful instance speaks for the server.
+                State::Starting | State::Ready(_) => {
+                    return fault::unavailable(&self.service, "starting", None, Some(1));
+                }
+                State::Down {
+                    reason,
+                    retry_after,
+                } => ("restarting", Some(reason), Some(retry_after)),
+                State::Failed { reason } if said.0 == "stopped" => ("failed", Some(reason), None),
+                State::Failed { .. } => said,
+            };
+        }
+        fault::unavailable(&self.service, said.0, said.1.as_deref(), said.2)
+    }
+
+    /// Notes that a session wants to hear of a resource.
+    pub(crate) fn subscribe(&self, uri: &str, session: u64) {
+        self.subscribers
+            .lock()
+            .entry(uri.to_owned())
+            .or_default()
+            .insert(session);
+    }
+
+    /// Returns true where nobody is left who wants to hear of it.
+    pub(crate) fn unsubscribe(&self, uri: &str, session: u64) -> bool {
+        let mut subscribers = self.subscribers.lock();
+        let Some(sessions) = subscribers.get_mut(uri) else {
+            return true;
+        };
+        sessions.remove(&session);
+        let last = sessions.is_empty();
+        if last {
+            subscribers.remove(uri);
+        }
+        last
+    }
+
+    /// Forgets a session, and returns the URIs that nobody wants to hear of any more.
+    pub(crate) fn forget(&self, session: u64) -> Vec<String> {
+        let mut left = Vec::new();
+        self.subscribers.lock().retain(|uri, sessions| {
+            if sessions.remove(&session) && sessions.is_empty() {
+                left.push(uri.clone());
+            }
+            !sessions.is_empty()
+        });
+        left
+    }
+
+    pub(crate) fn subscribers(&self, uri: &str) -> Vec<u64> {
+        self.subscribers
+            .lock()
+            .get(uri)
+            .map(|sessions| sessions.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn subscribed(&self) -> Vec<String> {
+        self.subscribers.lock().keys().cloned().collect()
+    }
+
+    /// Notes the log level to be set upstream; returns it where it is a new one.
+    pub(crate) fn change_level(&self, level: Option<LogLevel>) -> Option<LogLevel> {
+        let mut current = self.level.lock();
+        if *current == level {
+            return None;
+        }
+        *current = level;
+        level
+    }
+
+    pub(crate) fn level(&self) -> Option<LogLevel> {
+        *self.level.lock()
+    }
+}

@@ -1,0 +1,144 @@
+//! The gateway's public face.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use backstay_mcp::Pipes;
+use backstay_telemetry::Registry;
+use bytes::Bytes;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::{GatewayConfig, Routes};
+use crate::core::{Core, NoteSink};
+use crate::event::EventSink;
+use crate::http::{Door, serve_tcp, serve_unix};
+
+/// The endpoint in front of every server.
+///
+/// None of its methods waits: what comes of them is told by events.
+#[derive(Debug)]
+pub struct Gateway {
+    core: Arc<Core>,
+    places: Arc<Semaphore>,
+    draining: watch::Sender<bool>,
+}
+
+impl Gateway {
+    /// A gateway that serves nobody yet. Takes over the client sessions of a former daemon.
+    pub fn new(
+        config: GatewayConfig,
+        registry: Registry,
+        events: EventSink,
+        notes: NoteSink,
+        runtime: &Handle,
+    ) -> io::Result<Self> {
+        let places = Arc::new(Semaphore::new(
+            config.max_connections.min(Semaphore::MAX_PERMITS),
+        ));
+        let core = Core::new(config, registry, events, notes, runtime.clone())?;
+        core.register_gauges();
+        runtime.spawn(Core::publish_fleet(
+            Arc::downgrade(&core),
+            core.wanted_views(),
+        ));
+        runtime.spawn(expire_sessions(Arc::downgrade(&core)));
+        Ok(Self {
+            core,
+            places,
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// Serves a listening TCP socket. Returns its address.
+    pub fn listen_tcp(&self, listener: OwnedFd) -> io::Result<SocketAddr> {
+        let listener = std::net::TcpListener::from(listener);
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let door = Door::guarded(&self.core.config, address.ip())?;
+        let _entered = self.core.runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        let (core, places) = (Arc::clone(&self.core), Arc::clone(&self.places));
+        self.core.runtime.spawn(serve_tcp(
+            core,
+            door,
+            listener,
+            places,
+            self.draining.subscribe(),
+        ));
+        Ok(address)
+    }
+
+    /// Serves a listening unix socket whose file only trusted users can open.
+    pub fn listen_unix(&self, listener: OwnedFd) -> io::Result<()> {
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        listener.set_nonblocking(true)?;
+        let _entered = self.core.runtime.enter();
+        let listener = UnixListener::from_std(listener)?;
+        let (core, places) = (Arc::clone(&self.core), Arc::clone(&self.places));
+        self.core.runtime.spawn(serve_unix(
+            core,
+            listener,
+            places,
+            self.draining.subscribe(),
+        ));
+        Ok(())
+    }
+
+    /// Serves these servers and no others.
+    pub fn set_routes(&self, routes: Routes) {
+        self.core.set_routes(routes);
+    }
+
+    /// Takes the pipes of a stdio server, and what a former daemon noted of its handshake (empty for none).
+    pub fn attach(&self, instance: &str, pipes: Pipes, note: Bytes) {
+        self.core.attach(instance, pipes, note);
+    }
+
+    /// Remembers what a former daemon noted of an HTTP server's handshake, for [`Gateway::connect`].
+    pub fn note(&self, instance: &str, note: Bytes) {
+        self.core.set_note(instance, note);
+    }
+
+    /// Shakes hands with an HTTP server, now.
+    pub fn connect(&self, instance: &str) {
+        self.core.connect(instance);
+    }
+
+    /// The instance is gone or going: calls to it fail with this reason. `retry_after_ms` where it will come back.
+    pub fn instance_down(&self, instance: &str, reason: &str, retry_after_ms: Option<u64>) {
+        self.core.instance_down(instance, reason, retry_after_ms);
+    }
+
+    /// Lets go of an instance's pipes, so that a server sees the end of its input.
+    pub fn detach(&self, instance: &str) {
+        self.core.detach(instance);
+    }
+
+    /// Accepts nobody any more and waits, up to `patience`, until the connections are done.
+    pub async fn drain(&self, patience: Duration) {
+        self.draining.send_replace(true);
+        let most = u32::try_from(self.core.config.max_connections).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(patience, self.places.acquire_many(most)).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.draining.send_replace(true);
+    }
+}
+
+/// Forgets unused sessions, each when it is due.
+async fn expire_sessions(core: Weak<Core>) {
+    loop {
+        let Some(wait) = core.upgrade().map(|core| core.sessions.expire()) else {
+            return;
+        };
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,186 @@
+//! The gateway's HTTP: who is let in, and where each path leads.
+
+mod answer;
+mod body;
+mod forward;
+mod guard;
+mod listener;
+mod mcp;
+mod page;
+mod post;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use backstay_mcp::jsonrpc;
+use backstay_telemetry::Format;
+use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, ORIGIN, VARY, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use body::Body;
+use guard::{Guard, Refusal};
+pub(crate) use listener::{serve_tcp, serve_unix};
+
+use crate::config::GatewayConfig;
+use crate::core::Core;
+
+/// Whom a listener lets in.
+#[derive(Debug)]
+pub(crate) enum Door {
+    /// Anybody who can open the socket's file.
+    Trusted,
+    /// Those whom the rules admit.
+    Guarded(Guard),
+}
+
+impl Door {
+    /// The door of a TCP listener.
+    pub(crate) fn guarded(config: &GatewayConfig, ip: IpAddr) -> std::io::Result<Self> {
+        Guard::new(config, ip).map(Self::Guarded)
+    }
+}
+
+/// Answers one HTTP request: admit → authenticate → the path's own business.
+async fn serve(core: Arc<Core>, door: Arc<Door>, request: Request<Incoming>) -> Response<Body> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    if let Door::Guarded(guard) = &*door {
+        if let Err(refusal) = guard.admit(request.uri(), request.headers()) {
+            return refused(&core, refusal);
+        }
+        let open = request.method() == Method::OPTIONS
+            || matches!(request.uri().path(), "/healthz" | "/readyz");
+        if !open && let Err(refusal) = guard.authenticate(request.headers()) {
+            return allow_origin(refused(&core, refusal), origin);
+        }
+    }
+    allow_origin(route(&core, &door, request).await, origin)
+}
+
+async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Response<Body> {
+    if request.method() == Method::OPTIONS {
+        return preflight();
+    }
+    let path = request.uri().path();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path {
+        "/mcp" => mcp::serve(core, crate::session::Scope::Fleet, request).await,
+        "/healthz" if reads => answer::text(StatusCode::OK, "ok\n"),
+        "/readyz" if reads => page::ready(core),
+        "/metrics" if reads => metrics(core, &request),
+        "/" | "/mcp/" | "/healthz" | "/readyz" | "/metrics" if !reads => not_allowed("GET, HEAD"),
+        "/" => page::home(core, &request).await,
+        _ if path.starts_with("/.well-known/") => {
+            answer::text(StatusCode::NOT_FOUND, "no such document\n")
+        }
+        _ if path == "/api" || path.starts_with("/api/") => {
+            if matches!(door, Door::Guarded(_)) && !reads {
+                let message = "over TCP the API only reads; changes go through the fleet's own socket, as the `backstay` command does";
+                return answer::json(
+                    StatusCode::FORBIDDEN,
+                    serde_json::json!({"error": message}).to_string(),
+                );
+            }
+            forward::to_daemon(core, request).await
+        }
+        _ => match path
+            .strip_prefix("/mcp/")
+            .filter(|service| !service.is_empty())
+        {
+            Some(service) => match page::scope(core, service).await {
+                Ok(scope) => mcp::serve(core, scope, request).await,
+                Err(answer) => answer,
+            },
+            None => answer::text(StatusCode::NOT_FOUND, "nothing here; MCP is at /mcp\n"),
+        },
+    }
+}
+
+fn refused(core: &Core, refusal: Refusal) -> Response<Body> {
+    let (status, reason, message) = match refusal {
+        Refusal::Host => (
+            StatusCode::FORBIDDEN,
+            "host",
+            "this Host is not allowed; see `allowed_hosts`",
+        ),
+        Refusal::Origin => (
+            StatusCode::FORBIDDEN,
+            "origin",
+            "this Origin is not allowed; see `allowed_origins`",
+        ),
+        Refusal::Token => (
+            StatusCode::UNAUTHORIZED,
+            "token",
+            "a bearer token is needed",
+        ),
+    };
+    core.metrics.refused.with(&[reason]).inc();
+    let mut answer = answer::refusal(status, jsonrpc::INVALID_REQUEST, message);
+    if refusal == Refusal::Token {
+        answer.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"backstay\""),
+        );
+    }
+    answer
+}
+
+fn metrics(core: &Core, request: &Request<Incoming>) -> Response<Body> {
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    let format = Format::negotiate(accept);
+    let mut out = Vec::new();
+    core.registry.render_as(format, &mut out);
+    answer::with(
+        StatusCode::OK,
+        HeaderValue::from_static(format.content_type()),
+        Body::whole(out),
+    )
+}
+
+fn not_allowed(methods: &'static str) -> Response<Body> {
+    let mut answer = answer::text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("allowed: {methods}\n"),
+    );
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+/// A web page of an allowed origin asks what it may send.
+fn preflight() -> Response<Body> {
+    let mut answer = answer::empty(StatusCode::NO_CONTENT);
+    for (name, value) in [
+        ("access-control-allow-methods", "GET, POST, DELETE"),
+        (
+            "access-control-allow-headers",
+            "authorization, content-type, accept, last-event-id, mcp-session-id, mcp-protocol-version",
+        ),
+        ("access-control-max-age", "600"),
+    ] {
+        answer.headers_mut().insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    answer
+}
+
+/// The origin was admitted, so its page may read the answer.
+fn allow_origin(mut answer: Response<Body>, origin: Option<HeaderValue>) -> Response<Body> {
+    if let Some(origin) = origin {
+        let headers = answer.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(VARY, HeaderValue::from_static("origin"));
+        headers.insert(
+            HeaderName::from_static("access-control-expose-headers"),
+            HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
+        );
+    }
+    answer
+}

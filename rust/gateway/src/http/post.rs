@@ -1,0 +1,348 @@
+//! POST: messages of a client, one or (2025-03-26) a batch.
+//!
+//! An answer is JSON until something has to be said before it (progress, a log message, a server's
+//! question) or it takes long: then it becomes an event stream, which the client can resume. A client
+//! that goes away has not cancelled: what it asked for is finished without it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use backstay_mcp::envelope::Batch;
+use backstay_mcp::{Envelope, Kind, Limits, RawJson, RpcError, jsonrpc};
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::answer::{self, SESSION_ID};
+use super::body::Body;
+use super::mcp::{Accepts, session};
+use crate::call::Call;
+use crate::core::Core;
+use crate::fault;
+use crate::requests::{self, Answer, Unopened};
+use crate::session::{Busy, Keep, Scope, Session};
+
+/// An answer that takes longer becomes a stream, before anything between takes the connection for dead.
+const LONG: Duration = Duration::from_secs(20);
+/// Time for a whole body to arrive.
+const BODY_TIME: Duration = Duration::from_secs(120);
+
+pub(super) async fn serve(
+    core: &Arc<Core>,
+    scope: Scope,
+    accepts: Accepts,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let declared = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok());
+    let bytes =
+        match tokio::time::timeout(BODY_TIME, read(body, declared, core.config.max_body)).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(answer)) => return answer,
+            Err(_) => {
+                return answer::refusal(
+                    StatusCode::REQUEST_TIMEOUT,
+                    jsonrpc::INVALID_REQUEST,
+                    "the body took too long to arrive",
+                );
+            }
+        };
+    match Envelope::parse_batch(bytes, Limits::with_max_bytes(core.config.max_body)) {
+        Err(error) => answer::refusal(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
+        Ok(Batch::One(message))
+            if message.kind() == Kind::Request && message.method() == "initialize" =>
+        {
+            open(core, scope, &message).await
+        }
+        Ok(messages) => {
+            let session = match session(core, &scope, &head.headers) {
+                Ok(session) => session,
+                Err(answer) => return answer,
+            };
+            match messages {
+                Batch::One(message) if message.kind() == Kind::Request => {
+                    ask(core, &session, accepts, message).await
+                }
+                Batch::One(message) => {
+                    tell(core, &session, &message);
+                    answer::empty(StatusCode::ACCEPTED)
+                }
+                Batch::Many(_) if !session.version.has_batches() => {
+                    let message = format!("batches are not part of {}", session.version);
+                    answer::refusal(StatusCode::BAD_REQUEST, jsonrpc::INVALID_REQUEST, message)
+                }
+                Batch::Many(messages) => {
+                    let messages = messages.into_iter().map(|message| {
+                        message.map_err(|error| {
+                            jsonrpc::error(None, &RpcError::new(error.code(), error.to_string()))
+                                .into()
+                        })
+                    });
+                    batch(core, &session, messages.collect()).await
+                }
+            }
+        }
+    }
+}
+
+async fn read(
+    mut body: Incoming,
+    declared: Option<usize>,
+    most: usize,
+) -> Result<Bytes, Response<Body>> {
+    let too_large = || {
+        let message = format!("the body is over the limit of {most} bytes");
+        answer::refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            jsonrpc::INVALID_REQUEST,
+            message,
+        )
+    };
+    if declared.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let mut whole: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            answer::refusal(
+                StatusCode::BAD_REQUEST,
+                jsonrpc::PARSE_ERROR,
+                "the body broke off",
+            )
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if joined.len() + whole.as_ref().map_or(0, Bytes::len) + data.len() > most {
+            return Err(too_large());
+        }
+        // Most bodies come in one piece, which is not copied.
+        match whole.take() {
+            None if joined.is_empty() => whole = Some(data),
+            first => {
+                joined.extend_from_slice(first.as_deref().unwrap_or_default());
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(whole.unwrap_or_else(|| joined.freeze()))
+}
+
+async fn open(core: &Arc<Core>, scope: Scope, message: &Envelope) -> Response<Body> {
+    match requests::initialize(core, scope, message).await {
+        Ok((session, bytes)) => {
+            let mut answer = answer::json(StatusCode::OK, bytes);
+            if let Ok(id) = HeaderValue::from_str(&session.id) {
+                answer.headers_mut().insert(SESSION_ID, id);
+            }
+            answer
+        }
+        Err(Unopened::Wrong(error)) => answer::error(StatusCode::OK, message.id().as_ref(), &error),
+        Err(Unopened::Full) => {
+            let error = RpcError::new(
+                jsonrpc::CONNECTION_CLOSED,
+                "the gateway has no place for another session now",
+            );
+            answer::later(
+                answer::error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    message.id().as_ref(),
+                    &error,
+                ),
+                60,
+            )
+        }
+    }
+}
+
+/// A notification, or an answer to what a server asked.
+fn tell(core: &Arc<Core>, session: &Arc<Session>, message: &Envelope) {
+    match message.kind() {
+        Kind::Notification => requests::notified(core, session, message),
+        // That nobody waits for an answer any more is not the client's fault.
+        Kind::Response | Kind::Error => drop(session.asked.answer(message)),
+        Kind::Request => {}
+    }
+}
+
+async fn ask(
+    core: &Arc<Core>,
+    session: &Arc<Session>,
+    accepts: Accepts,
+    message: Envelope,
+) -> Response<Body> {
+    let call = match begin(core, session, &message, accepts.events) {
+        Ok(call) => call,
+        Err((status, error)) => {
+            let answer = answer::error(status, message.id().as_ref(), &error);
+            return if status == StatusCode::TOO_MANY_REQUESTS {
+                answer::later(answer, 1)
+            } else {
+                answer
+            };
+        }
+    };
+    if !accepts.json {
+        call.open();
+    }
+    let mut answered = Finish::new({
+        let (core, call) = (Arc::clone(core), Arc::clone(&call));
+        async move {
+            let answer = requests::answer(&core, &call, &message).await;
+            call.session.end(&call.id);
+            answer
+        }
+    });
+    let stream = tokio::select! {
+        biased;
+        answer = &mut answered => {
+            // What came before the answer, came on a stream; then the answer does too.
+            if let Some(stream) = call.stream() {
+                finish(&call, &stream, answer);
+                return answer::events(stream.read(0));
+            }
+            return match answer {
+                Answer::Whole(bytes) => answer::json(StatusCode::OK, bytes),
+                Answer::Pieces(pieces) => answer::pieces(pieces),
+                Answer::Nothing => {
+                    let stream = call.open();
+                    session.close_stream(stream);
+                    answer::events(stream.read(0))
+                }
+            };
+        }
+        stream = call.streaming(), if accepts.events => stream,
+        () = tokio::time::sleep(LONG), if accepts.events => Arc::clone(call.open()),
+    };
+    let reader = stream.read(0);
+    tokio::spawn(async move {
+        let answer = answered.await;
+        finish(&call, &stream, answer);
+    });
+    answer::events(reader)
+}
+
+fn finish(call: &Call, stream: &crate::session::EventStream, answer: Answer) {
+    let bytes = answer.into_bytes();
+    if !bytes.is_empty() {
+        stream.push(&bytes, Keep::Always);
+    }
+    call.session.close_stream(stream);
+}
+
+fn begin(
+    core: &Core,
+    session: &Arc<Session>,
+    message: &Envelope,
+    streams: bool,
+) -> Result<Arc<Call>, (StatusCode, RpcError)> {
+    let id = message.id().unwrap_or(RawJson::NULL);
+    let call = Call::new(Arc::clone(session), id, core.tag(session), streams);
+    match session.begin(&call, core.config.max_calls_per_session) {
+        Ok(()) => Ok(call),
+        Err(Busy::SameId) => Err((
+            StatusCode::BAD_REQUEST,
+            fault::invalid_request("a request with this id is in flight already"),
+        )),
+        Err(Busy::TooMany) => {
+            let message = "this session has too many requests in flight";
+            Err((
+                StatusCode::TOO_MANY_REQUESTS,
+                RpcError::new(jsonrpc::CONNECTION_CLOSED, message),
+            ))
+        }
+    }
+}
+
+/// Each message of a batch for itself; the answers as one array. What servers say before an answer goes
+/// to the GET stream.
+async fn batch(
+    core: &Arc<Core>,
+    session: &Arc<Session>,
+    messages: Vec<Result<Envelope, Bytes>>,
+) -> Response<Body> {
+    let mut answers = Vec::new();
+    for message in messages {
+        match message {
+            Ok(message) if message.kind() == Kind::Request => {
+                let (core, session) = (Arc::clone(core), Arc::clone(session));
+                answers.push(Finish::new(async move {
+                    if message.method() == "initialize" {
+                        let error = fault::invalid_request("initialize cannot be part of a batch");
+                        return Answer::error(&message.id().unwrap_or(RawJson::NULL), &error)
+                            .into_bytes();
+                    }
+                    match begin(&core, &session, &message, false) {
+                        Ok(call) => {
+                            let answer = requests::answer(&core, &call, &message).await;
+                            session.end(&call.id);
+                            answer.into_bytes()
+                        }
+                        Err((_, error)) => {
+                            Answer::error(&message.id().unwrap_or(RawJson::NULL), &error)
+                                .into_bytes()
+                        }
+                    }
+                }));
+            }
+            Ok(message) => tell(core, session, &message),
+            Err(error) => answers.push(Finish::new(std::future::ready(error))),
+        }
+    }
+    if answers.is_empty() {
+        return answer::empty(StatusCode::ACCEPTED);
+    }
+    let answers: Vec<_> = futures_util::future::join_all(answers).await;
+    let answers: Vec<_> = answers
+        .iter()
+        .filter(|answer| !answer.is_empty())
+        .map(|answer| &**answer)
+        .collect();
+    answer::json(
+        StatusCode::OK,
+        [b"[".as_slice(), &answers.join(b",".as_slice()), b"]"].concat(),
+    )
+}
+
+/// Runs to its end even when nobody waits for it any more.
+struct Finish<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> Finish<T> {
+    fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+}
+
+impl<T: Send + 'static> Future for Finish<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(future) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let polled = future.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        if let (Some(future), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(future);
+        }
+    }
+}

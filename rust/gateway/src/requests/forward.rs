@@ -1,0 +1,170 @@
+//! From a routed request to the server and back: the bytes pass, ids and names are replaced.
+
+use std::sync::Arc;
+
+use backstay_mcp::{CallError, CallSink, Envelope, Outgoing, Rewrite, RpcError};
+
+use super::Answer;
+use crate::call::Call;
+use crate::core::Core;
+use crate::fault;
+use crate::fleet::{Destination, Server};
+use crate::metrics::Golden;
+
+/// A call of a tool or a prompt, by its name.
+pub(super) async fn named(
+    core: &Arc<Core>,
+    call: &Arc<Call>,
+    request: &Envelope,
+    to: &Destination,
+    tool: bool,
+) -> Result<Answer, RpcError> {
+    let rewrite = Rewrite {
+        name: to.renamed.then_some(&*to.own),
+        ..Rewrite::default()
+    };
+    let golden = if tool {
+        to.golden(&core.metrics)
+    } else {
+        to.server.golden(&core.metrics)
+    };
+    send(core, call, request, &to.server, rewrite, golden)
+        .await
+        .map(|(answer, _)| answer)
+}
+
+/// A request about a resource. Also says whether the answer is an error.
+pub(super) async fn located(
+    core: &Arc<Core>,
+    call: &Arc<Call>,
+    request: &Envelope,
+    to: &Destination,
+) -> Result<(Answer, bool), RpcError> {
+    let rewrite = Rewrite {
+        uri: to.renamed.then_some(&*to.own),
+        ..Rewrite::default()
+    };
+    send(
+        core,
+        call,
+        request,
+        &to.server,
+        rewrite,
+        to.server.golden(&core.metrics),
+    )
+    .await
+}
+
+/// A completion, by what it refers to.
+pub(super) async fn referred(
+    core: &Arc<Core>,
+    call: &Arc<Call>,
+    request: &Envelope,
+    to: &Destination,
+) -> Result<Answer, RpcError> {
+    let own = to.renamed.then_some(&*to.own);
+    let rewrite = Rewrite {
+        ref_name: own.filter(|_| request.ref_name().is_some()),
+        ref_uri: own.filter(|_| request.ref_uri().is_some()),
+        ..Rewrite::default()
+    };
+    send(
+        core,
+        call,
+        request,
+        &to.server,
+        rewrite,
+        to.server.golden(&core.metrics),
+    )
+    .await
+    .map(|(answer, _)| answer)
+}
+
+/// A request as it is.
+pub(super) async fn whole(
+    core: &Arc<Core>,
+    call: &Arc<Call>,
+    request: &Envelope,
+    server: &Arc<Server>,
+) -> Result<Answer, RpcError> {
+    send(
+        core,
+        call,
+        request,
+        server,
+        Rewrite::default(),
+        server.golden(&core.metrics),
+    )
+    .await
+    .map(|(answer, _)| answer)
+}
+
+async fn send(
+    core: &Arc<Core>,
+    call: &Arc<Call>,
+    request: &Envelope,
+    server: &Arc<Server>,
+    rewrite: Rewrite<'_>,
+    golden: &Golden,
+) -> Result<(Answer, bool), RpcError> {
+    let measure = golden.begin();
+    let picked = match server.pick() {
+        Ok(picked) => Ok(picked),
+        Err(_) if !core.is_settled() => {
+            core.settle(|_| server.is_settled()).await;
+            server.pick()
+        }
+        Err(error) => Err(error),
+    };
+    let (instance, upstream) = match picked {
+        Ok(picked) => picked,
+        Err(error) => {
+            measure.failed("unavailable");
+            return Err(error);
+        }
+    };
+    let in_flight = instance.begin(call);
+    let message = Outgoing::Forward {
+        envelope: request,
+        rewrite,
+    };
+    // Only a request with a token has progress to report.
+    let sink = request
+        .progress_token()
+        .map(|_| Arc::clone(call) as Arc<dyn CallSink>);
+    let outgoing = backstay_mcp::Call {
+        message,
+        tag: Some(call.tag),
+        timeout: Some(server.route().call_timeout()),
+        sink,
+    };
+    let outcome = upstream.call(outgoing).await;
+    drop(in_flight);
+    match outcome {
+        Ok(reply) => {
+            let is_error = reply.is_error();
+            if is_error {
+                measure.failed("rpc");
+            } else {
+                measure.answered();
+            }
+            Ok((Answer::Whole(reply.with_id(&call.id)), is_error))
+        }
+        Err(CallError::Cancelled) => {
+            measure.failed("cancelled");
+            Ok((Answer::Nothing, true))
+        }
+        Err(error) => {
+            measure.failed(error.class());
+            Err(match &error {
+                CallError::Closed { instance, reason } => {
+                    fault::lost(&server.service, instance, &reason.to_string())
+                }
+                CallError::Unreachable { reason, .. } => {
+                    fault::unavailable(&server.service, "unreachable", Some(reason), Some(1))
+                }
+                other => other.to_rpc(),
+            })
+        }
+    }
+}

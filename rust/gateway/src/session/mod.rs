@@ -1,0 +1,291 @@
+//! A client's session: what was agreed on with it, what it has in flight, and the streams it reads.
+
+mod asked;
+mod journal;
+mod store;
+mod stream;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use backstay_mcp::{RawJson, Version};
+use parking_lot::Mutex;
+
+use asked::Asked;
+pub(crate) use asked::Report;
+pub(crate) use journal::{Record, Saved};
+pub(crate) use store::Sessions;
+pub(crate) use stream::{EventId, EventStream, Keep, Reader};
+
+use crate::call::Call;
+use crate::capabilities::ClientCapabilities;
+use crate::log_level::LogLevel;
+
+/// Streams of finished calls kept for a client that comes back for them.
+const FINISHED_STREAMS: usize = 16;
+/// The stream that is not an answer: the client's GET.
+const GENERAL: u32 = 0;
+
+/// What a session was opened on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// `/mcp`.
+    Fleet,
+    /// `/mcp/<service>`.
+    Service(Arc<str>),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fleet => out.write_str("/mcp"),
+            Self::Service(service) => write!(out, "/mcp/{service}"),
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Session {
+    /// The secret that names it: visible ASCII.
+    pub(crate) id: Box<str>,
+    /// What it goes by inside this daemon.
+    pub(crate) number: u64,
+    pub(crate) scope: Scope,
+    pub(crate) version: Version,
+    pub(crate) capabilities: ClientCapabilities,
+    /// `clientInfo`, as it was sent.
+    pub(crate) client: RawJson,
+    generation: u32,
+    /// Milliseconds of the store's clock at its last use.
+    used: AtomicU64,
+    /// The log level it asked for; see [`LogLevel::code`].
+    level: AtomicU8,
+    pub(crate) asked: Asked,
+    /// What is in flight, by the request's id as it was spelled. Held for one map operation.
+    calls: Mutex<HashMap<RawJson, Arc<Call>>>,
+    /// Held for a few map operations, never across a wait.
+    streams: Mutex<Streams>,
+    /// URIs as the client spelled them. Held for one set operation.
+    subscriptions: Mutex<BTreeSet<String>>,
+}
+
+#[derive(Default)]
+struct Streams {
+    next: u32,
+    general: Option<Arc<EventStream>>,
+    live: HashMap<u32, Arc<EventStream>>,
+    finished: VecDeque<Arc<EventStream>>,
+}
+
+impl fmt::Debug for Session {
+    /// Without its id, which is a secret.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "session {} on {} ({})",
+            self.label(),
+            self.scope,
+            self.version
+        )
+    }
+}
+
+impl Session {
+    fn new(saved: &Saved, number: u64, generation: u32, now: u64) -> Option<Arc<Self>> {
+        Some(Arc::new(Self {
+            id: saved.id.as_str().into(),
+            number,
+            scope: saved
+                .service
+                .as_deref()
+                .map_or(Scope::Fleet, |service| Scope::Service(service.into())),
+            version: saved.version.parse().ok()?,
+            capabilities: ClientCapabilities::read(&saved.capabilities),
+            client: RawJson::parse(saved.client.get().to_owned()).ok()?,
+            generation,
+            used: AtomicU64::new(now),
+            level: AtomicU8::new(saved.level),
+            asked: Asked::new(generation),
+            calls: Mutex::default(),
+            streams: Mutex::default(),
+            subscriptions: Mutex::new(saved.subscriptions.clone()),
+        }))
+    }
+
+    fn saved(&self) -> Option<Saved> {
+        Some(Saved {
+            id: self.id.to_string(),
+            service: match &self.scope {
+                Scope::Fleet => None,
+                Scope::Service(service) => Some(service.to_string()),
+            },
+            version: self.version.as_str().to_owned(),
+            capabilities: self.capabilities.raw().read().ok()?,
+            client: self.client.read().ok()?,
+            level: self.level.load(Ordering::Relaxed),
+            subscriptions: self.subscriptions.lock().clone(),
+        })
+    }
+
+    /// A name for events and logs that lets nobody in.
+    pub(crate) fn label(&self) -> String {
+        use std::fmt::Write as _;
+
+        use sha2::{Digest as _, Sha256};
+
+        let hash = Sha256::digest(self.id.as_bytes());
+        let mut label = String::with_capacity(8);
+        for byte in hash.iter().take(4) {
+            let _ = write!(label, "{byte:02x}");
+        }
+        label
+    }
+
+    /// The log level it asked for, if it asked.
+    pub(crate) fn level(&self) -> Option<LogLevel> {
+        LogLevel::from_code(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Returns the level it asked for before.
+    fn set_level(&self, level: LogLevel) -> Option<LogLevel> {
+        LogLevel::from_code(self.level.swap(level.code(), Ordering::Relaxed))
+    }
+
+    /// Remembers a request in flight. False where its id is in flight already.
+    pub(crate) fn begin(&self, call: &Arc<Call>, most: usize) -> Result<(), Busy> {
+        let mut calls = self.calls.lock();
+        if calls.len() >= most {
+            return Err(Busy::TooMany);
+        }
+        match calls.entry(call.id.clone()) {
+            std::collections::hash_map::Entry::Occupied(_) => Err(Busy::SameId),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(call));
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn end(&self, id: &RawJson) {
+        self.calls.lock().remove(id);
+    }
+
+    /// The request in flight with this id.
+    pub(crate) fn call(&self, id: &RawJson) -> Option<Arc<Call>> {
+        self.calls.lock().get(id).cloned()
+    }
+
+    /// Everything in flight.
+    pub(crate) fn calls(&self) -> Vec<Arc<Call>> {
+        self.calls.lock().values().cloned().collect()
+    }
+
+    /// A new stream for the answer to one POST.
+    pub(crate) fn open_stream(&self) -> Arc<EventStream> {
+        let mut streams = self.streams.lock();
+        streams.next += 1;
+        let stream = EventStream::new(self.generation, streams.next);
+        streams.live.insert(stream.number, Arc::clone(&stream));
+        stream
+    }
+
+    /// Ends a stream; a client may still come back for what it missed.
+    pub(crate) fn close_stream(&self, stream: &EventStream) {
+        stream.finish();
+        let mut streams = self.streams.lock();
+        if let Some(stream) = streams.live.remove(&stream.number) {
+            streams.finished.push_back(stream);
+            if streams.finished.len() > FINISHED_STREAMS {
+                streams.finished.pop_front();
+            }
+        }
+    }
+
+    /// The stream that an event id belongs to.
+    pub(crate) fn stream(&self, id: EventId) -> Option<Arc<EventStream>> {
+        if id.generation != self.generation {
+            return None;
+        }
+        let streams = self.streams.lock();
+        if id.stream == GENERAL {
+            return streams.general.clone();
+        }
+        let finished = || {
+            streams
+                .finished
+                .iter()
+                .find(|stream| stream.number == id.stream)
+        };
+        streams.live.get(&id.stream).or_else(finished).cloned()
+    }
+
+    /// The stream for what belongs to no call.
+    pub(crate) fn general(&self) -> Arc<EventStream> {
+        let mut streams = self.streams.lock();
+        Arc::clone(
+            streams
+                .general
+                .get_or_insert_with(|| EventStream::new(self.generation, GENERAL)),
+        )
+    }
+
+    /// Whether the client listens on its GET stream now.
+    pub(crate) fn listens(&self) -> bool {
+        self.streams
+            .lock()
+            .general
+            .as_ref()
+            .is_some_and(|stream| stream.is_read())
+    }
+
+    /// Whether it has something in flight or listens.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.calls.lock().is_empty() || self.listens()
+    }
+
+    /// False where it had subscribed before.
+    pub(crate) fn subscribe(&self, uri: &str) -> bool {
+        self.subscriptions.lock().insert(uri.to_owned())
+    }
+
+    /// False where it had not subscribed.
+    pub(crate) fn unsubscribe(&self, uri: &str) -> bool {
+        self.subscriptions.lock().remove(uri)
+    }
+
+    pub(crate) fn subscriptions(&self) -> BTreeSet<String> {
+        self.subscriptions.lock().clone()
+    }
+
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscriptions.lock().len()
+    }
+
+    /// Ends everything of it: streams, and the requests that servers wait on.
+    fn close(&self) {
+        self.asked.close();
+        let mut streams = self.streams.lock();
+        let general = streams.general.take();
+        let all: Vec<_> = streams
+            .live
+            .drain()
+            .map(|(_, stream)| stream)
+            .chain(general)
+            .collect();
+        drop(streams);
+        for stream in all {
+            stream.finish();
+        }
+    }
+}
+
+/// Why a request cannot be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// One with the same id is in flight.
+    SameId,
+    /// So many are in flight.
+    TooMany,
+}

@@ -1,0 +1,264 @@
+//! Keeper and gateway, joined: pipes go to the gateway, notes to the keeper, and both halves' events into
+//! one queue.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_gateway::{
+    EventQueue, EventSink, Gateway, GatewayConfig, NoteSink, Process, Processes, Weight,
+};
+use backstay_mcp::Pipes;
+use backstay_supervisor::{
+    InstanceSpec, KeeperClient, KeeperError, KeeperEvent, McpPipes, Reported,
+};
+use backstay_telemetry::Registry;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::Note;
+use super::events::{Told, service_of};
+
+/// Orders that may wait for the keeper.
+const MOST_ORDERS: usize = 65_536;
+/// How long the end of the keeper may take.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// What Python wants of the keeper.
+pub(super) enum Order {
+    Start(Box<InstanceSpec>),
+    Stop(String),
+    Restart(String),
+    Remove(String),
+    Signal(String, String),
+    Note(String, Option<i32>, Note),
+}
+
+/// See the module.
+pub(super) struct Wiring {
+    pub(super) gateway: Gateway,
+    registry: Registry,
+    processes: Arc<Processes>,
+    events: Arc<EventQueue>,
+    orders: mpsc::Sender<Order>,
+    /// Waits for the keeper. Held for one move.
+    waiting: Mutex<Option<mpsc::Receiver<Order>>>,
+    /// Held for one copy.
+    keeper: Mutex<Option<KeeperClient>>,
+}
+
+impl Wiring {
+    pub(super) fn new(
+        config: GatewayConfig,
+        events: Arc<EventQueue>,
+        runtime: &Handle,
+    ) -> io::Result<Arc<Self>> {
+        let registry = Registry::new();
+        let processes = Processes::register(&registry).map_err(io::Error::other)?;
+        let (orders, waiting) = mpsc::channel(MOST_ORDERS);
+        let sink: EventSink = {
+            let events = Arc::clone(&events);
+            Arc::new(move |event| events.push(&event, None, event.weight()))
+        };
+        let notes: NoteSink = {
+            let (orders, processes) = (orders.clone(), Arc::clone(&processes));
+            Arc::new(move |instance, note| {
+                let pid = processes.get(instance).map(|process| process.pid);
+                // A full queue costs the next daemon a second handshake, no more.
+                let _ = orders.try_send(Order::Note(instance.to_owned(), pid, note));
+            })
+        };
+        let gateway = Gateway::new(config, registry.clone(), sink, notes, runtime)?;
+        let waiting = Mutex::new(Some(waiting));
+        Ok(Arc::new(Self {
+            gateway,
+            registry,
+            processes,
+            events,
+            orders,
+            waiting,
+            keeper: Mutex::default(),
+        }))
+    }
+
+    pub(super) async fn connect_keeper(self: &Arc<Self>, path: &Path) -> Result<(), KeeperError> {
+        let (keeper, reported) = KeeperClient::connect(path).await?;
+        *self.keeper.lock() = Some(keeper.clone());
+        tokio::spawn(Arc::clone(self).hear(reported));
+        if let Some(orders) = self.waiting.lock().take() {
+            tokio::spawn(Arc::clone(self).carry_out(orders));
+        }
+        Ok(())
+    }
+
+    /// Has the keeper do something, in the order in which it was asked.
+    pub(super) fn order(&self, order: Order) -> Result<(), KeeperError> {
+        if self.keeper.lock().is_none() {
+            return Err(KeeperError::Lost);
+        }
+        self.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => KeeperError::Deadline,
+            mpsc::error::TrySendError::Closed(_) => KeeperError::Lost,
+        })
+    }
+
+    pub(super) async fn shutdown_keeper(&self) -> Result<(), KeeperError> {
+        let keeper = self.keeper.lock().clone().ok_or(KeeperError::Lost)?;
+        tokio::time::timeout(SHUTDOWN, keeper.shutdown())
+            .await
+            .unwrap_or(Err(KeeperError::Deadline))
+    }
+
+    pub(super) fn render_metrics(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.registry.render(&mut out);
+        out
+    }
+
+    async fn carry_out(self: Arc<Self>, mut orders: mpsc::Receiver<Order>) {
+        while let Some(order) = orders.recv().await {
+            let Some(keeper) = self.keeper.lock().clone() else {
+                continue;
+            };
+            let (instance, what, outcome) = match order {
+                Order::Start(spec) => {
+                    let name = spec.name.clone();
+                    (name, "start", keeper.start(*spec).await)
+                }
+                Order::Stop(name) => (name.clone(), "stop", keeper.stop(&name).await),
+                Order::Restart(name) => (name.clone(), "restart", keeper.restart(&name).await),
+                Order::Remove(name) => (name.clone(), "remove", keeper.remove(&name).await),
+                Order::Signal(name, signal) => {
+                    (name.clone(), "signal", keeper.signal(&name, &signal).await)
+                }
+                Order::Note(name, pid, note) => {
+                    // Without it the next daemon shakes hands again: nothing to tell anybody.
+                    let _ = keeper.set_note(&name, pid, note).await;
+                    continue;
+                }
+            };
+            if let Err(error) = outcome {
+                let reason = error.to_string();
+                let service = service_of(&instance);
+                let told = Told::Refused {
+                    instance: &instance,
+                    service,
+                    order: what,
+                    reason: &reason,
+                };
+                self.events.push(&told, None, Weight::State);
+            }
+        }
+    }
+
+    async fn hear(self: Arc<Self>, mut reported: mpsc::Receiver<Reported>) {
+        while let Some(Reported {
+            at,
+            replayed,
+            mut event,
+            ..
+        }) = reported.recv().await
+        {
+            self.events.room().await;
+            if !replayed {
+                self.act_on(&mut event);
+            }
+            let at = (!matches!(
+                event,
+                KeeperEvent::Adopted { .. } | KeeperEvent::AdoptedAll | KeeperEvent::Lost
+            ))
+            .then_some(at);
+            self.events
+                .push(&Told::of(&event, replayed), at, Weight::State);
+        }
+    }
+
+    /// What an event means for the gateway; the event itself is Python's.
+    fn act_on(&self, event: &mut KeeperEvent) {
+        match event {
+            KeeperEvent::Adopted {
+                instance,
+                pipes,
+                note,
+            } => {
+                if let (Some(pid), Some(started_at)) = (instance.pid, instance.started_at) {
+                    let (service, restarts) = (instance.service.clone(), instance.restarts);
+                    self.processes.set(
+                        &instance.name,
+                        Process {
+                            service,
+                            pid,
+                            started_at,
+                            restarts,
+                        },
+                    );
+                }
+                let note = Note::from(std::mem::take(note));
+                match pipes.take() {
+                    Some(pipes) => self.gateway.attach(&instance.name, ours(pipes), note),
+                    None if !note.is_empty() => self.gateway.note(&instance.name, note),
+                    None => {}
+                }
+            }
+            KeeperEvent::Spawned {
+                name,
+                service,
+                pid,
+                started_at,
+                restarts,
+                pipes,
+                ..
+            } => {
+                let process = Process {
+                    service: service.clone(),
+                    pid: *pid,
+                    started_at: *started_at,
+                    restarts: *restarts,
+                };
+                self.processes.set(name, process);
+                if let Some(pipes) = pipes.take() {
+                    self.gateway.attach(name, ours(pipes), Note::new());
+                }
+            }
+            KeeperEvent::Stopping { name } => self.gateway.detach(name),
+            KeeperEvent::Exited {
+                name,
+                code,
+                signal,
+                will_restart_in_ms,
+                ..
+            } => {
+                self.processes.remove(name);
+                let reason = match (code, signal) {
+                    (_, Some(signal)) => format!("it was ended by {signal}"),
+                    (Some(code), None) => format!("it exited with code {code}"),
+                    (None, None) => "it ended".to_owned(),
+                };
+                self.gateway
+                    .instance_down(name, &reason, *will_restart_in_ms);
+            }
+            KeeperEvent::Failed { name, reason, .. } => {
+                self.gateway.instance_down(name, reason, None);
+            }
+            KeeperEvent::Stopped { name } | KeeperEvent::Removed { name } => {
+                self.processes.remove(name);
+                self.gateway.instance_down(name, "it was stopped", None);
+            }
+            KeeperEvent::Lost => *self.keeper.lock() = None,
+            KeeperEvent::AdoptedAll
+            | KeeperEvent::Ready { .. }
+            | KeeperEvent::Unhealthy { .. }
+            | KeeperEvent::Leftover { .. } => {}
+        }
+    }
+}
+
+fn ours(pipes: McpPipes) -> Pipes {
+    Pipes {
+        stdin: pipes.stdin,
+        stdout: pipes.stdout,
+        journal: pipes.journal,
+    }
+}
