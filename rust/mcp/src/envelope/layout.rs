@@ -25,7 +25,8 @@ pub(crate) struct Layout {
     pub(crate) reported_token: Span,
     /// `params.protocolVersion` of `initialize`.
     pub(crate) version: Span,
-    /// `params.ref.name` and `params.ref.uri` of `completion/complete`.
+    /// `params.ref` of `completion/complete`, and its `name` and `uri`.
+    pub(crate) reference: Span,
     pub(crate) ref_name: Span,
     pub(crate) ref_uri: Span,
     pub(crate) meta: Span,
@@ -99,7 +100,11 @@ impl Layout {
                     self.meta = self.read_meta(scanner, depth + 1, doubt)?;
                     return Ok(());
                 }
-                Some("ref") => return self.read_reference(scanner, depth + 1, doubt),
+                Some("ref") => {
+                    doubt.twice(self.reference, "params.ref");
+                    self.reference = self.read_reference(scanner, depth + 1, doubt)?;
+                    return Ok(());
+                }
                 _ => return scanner.value(depth + 1).map(drop),
             };
             let before = *slot;
@@ -133,9 +138,9 @@ impl Layout {
         scanner: &mut Scanner<'_>,
         depth: usize,
         doubt: &mut Doubt,
-    ) -> Result<(), EnvelopeError> {
+    ) -> Result<Span, EnvelopeError> {
         if scanner.peek() != Some(b'{') {
-            return scanner.value(depth).map(drop);
+            return scanner.value(depth);
         }
         scanner.object(depth, |scanner, key| {
             let slot = match recognise(key, &["name", "uri"], doubt) {
@@ -147,8 +152,7 @@ impl Layout {
             *slot = scanner.value(depth + 1)?;
             doubt.twice(before, "ref");
             Ok(())
-        })?;
-        Ok(())
+        })
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod error;
 mod excerpt;
+#[doc(hidden)]
+pub mod fuzz;
 mod layout;
 mod limits;
 mod rewrite;
