@@ -14,6 +14,7 @@
 //! `backstay-gateway`. It starts no process: pipes come from `backstay-supervisor`.
 
 pub mod capabilities;
+pub mod compliance;
 pub mod envelope;
 pub mod jsonrpc;
 pub mod list;

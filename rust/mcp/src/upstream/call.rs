@@ -87,6 +87,11 @@ impl Reply {
         self.0.kind() == Kind::Error
     }
 
+    /// The id as the server spelled it.
+    pub(crate) fn id_bytes(&self) -> &[u8] {
+        self.0.id_bytes()
+    }
+
     /// The answer with the client's id in the place of ours.
     pub fn with_id(&self, id: &RawJson) -> Bytes {
         self.0.rewrite(&Rewrite {
