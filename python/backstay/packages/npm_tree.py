@@ -7,9 +7,11 @@ tree names no registry, so a lock file made behind one mirror installs from anot
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from backstay.packages import tools
+from backstay.packages.runner import CommandFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,5 +167,12 @@ async def ci(
     Raises:
         PackageError: npm refused, or is missing.
     """
+    command = [*tools.npm(job.env, step), "ci", *_QUIET, *extra]
     network = "--offline" if job.offline else "--prefer-offline"
-    await job.run([*tools.npm(job.env, step), "ci", network, *_QUIET, *extra], step=step, cwd=work, env=env)
+    try:
+        await job.attempt([*command, network], step=step, cwd=work, env=env)
+    except CommandFailed as failed:
+        # What npm remembers of a package may be older than the version that we pinned a moment ago.
+        if job.offline or not re.search(r"ETARGET|E404|ENOTCACHED", failed.tail):
+            raise job.explain(failed) from failed
+        await job.run(command, step=step, cwd=work, env=env)
