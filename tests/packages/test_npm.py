@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import output
-
 from backstay.packages import PackageError
 
+from tests.packages.package_user import output
+
 if TYPE_CHECKING:
-    from conftest import User
-    from registry import NpmRegistry
+    from tests.packages.npm_registry import NpmRegistry
+    from tests.packages.package_user import User
 
 CLI = "#!/usr/bin/env node\nconsole.log('hello', process.argv.slice(2).join(' '));\n"
 

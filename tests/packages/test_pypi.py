@@ -7,13 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import output
-from wheels import wheel
-
 from backstay.packages import PackageError
 
+from tests.packages.handmade_wheels import wheel
+from tests.packages.package_user import output
+
 if TYPE_CHECKING:
-    from conftest import User
+    from tests.packages.package_user import User
 
 
 def says(text: str) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from backstay.packages.store import Store, cache_dir
 
 PROGRAM = """

@@ -44,7 +44,7 @@ def _sign(patterns: str | tuple[str, ...], cause: str, hint: str) -> _Sign:
     return _Sign(re.compile("|".join(alternatives), re.MULTILINE), read)
 
 
-_VARIABLE = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
+_VARIABLE = r"\b(?!ERR_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
 _ABSENT = (
     r"environment variable|env var|is required|(?:must|should|needs to) be (?:set|provided)|is not set"
     r"|not provided|not configured|not found|[Mm]issing"
@@ -59,6 +59,9 @@ _DRIFTED = (
     ("pydantic", "pydantic<2.12"),
     ("fastmcp", "fastmcp<3"),
 )
+
+#: What mcp 1 depends on and mcp 2 does not: servers import it and never say so.
+_CAME_WITH_OLDER_MCP = frozenset({"httpx", "httpx_sse", "pydantic_settings"})
 
 
 def _older_mcp(match: re.Match[str]) -> Diagnosis:
@@ -89,7 +92,7 @@ def _needs_older(constraint: str, match: re.Match[str]) -> Diagnosis:
 
 def _missing_module(match: re.Match[str]) -> Diagnosis:
     module = match["module"]
-    if module.startswith("mcp."):
+    if module.startswith("mcp.") or module in _CAME_WITH_OLDER_MCP:
         return _older_mcp(match)
     package = module.split(".")[0].replace("_", "-")
     return Diagnosis(
@@ -107,7 +110,7 @@ def _variables(match: re.Match[str]) -> Diagnosis:
 
 def _quoted(match: re.Match[str]) -> str:
     """The line itself, without the frame of an exception group and the path of a file."""
-    return re.sub(r"\s*\(/[^)]*\)$", "", match[0].strip(" |"))
+    return re.sub(r"\s*\(/[^)]*\)$", "", match[0].strip(" |")).split(". ")[0][:160]
 
 
 def _line(pattern: str) -> re.Pattern[str]:
@@ -119,11 +122,12 @@ def _line(pattern: str) -> re.Pattern[str]:
 _SIGNS = (
     _sign(
         (
-            r"EADDRINUSE[^\n]*?(:\d+)?$",
+            r"EADDRINUSE",
             r"[Aa]ddress already in use",
+            r"[Pp]ort \d+ is (?:already )?(?:in use|taken|occupied)",
         ),
-        "the address {0} that it listens on is taken",
-        "let backstay choose (`ports: {{http: auto}}`, `{{{{ ports.http }}}}`), or stop what holds it (`ss -ltnp`)",
+        "the port that it listens on is taken",
+        "let backstay choose (`ports: {{http: auto}}`, `{{{{ ports.http }}}}`), or stop what holds it",
     ),
     _sign(
         (
@@ -205,10 +209,9 @@ _SIGNS = (
             r"error: the following arguments are required: ([^\n]*)",
             r"[Ee]rror: unrecognized arguments?: ([^\n]*)",
             r"(?:unknown|No such) (?:flag|option)[: ]+([^\n]*)",
-            r"^Error: ([^\n]* requires? the --[\w-]+ flag[^\n]*)",
             r"^Error: (Missing (?:option|argument)[^\n]*)",
-            r"^[Uu]sage: ([^\n]*)",
             r"^Please provide ([^\n]*argument[^\n]*)",
+            r"^Error: ([^\n]*--[\w-]+ flag[^\n]*)",
         ),
         "its arguments are wrong: {0}",
         "correct the service's `args:`",
@@ -223,9 +226,16 @@ _SIGNS = (
         (
             r"(?:ENOENT|FileNotFoundError)[^\n]*?'([^'\n]+)'",
             r"(?:stat|open) (\S+): no such file or directory",
+            r"[: ](/\S+) does not exist",
+            r"Cannot access directory ([^\n,]+)",
         ),
         "it needs {0}, which is not there",
         "create it, or correct the service's `args:`",
+    ),
+    _sign(
+        r"^[Uu]sage:|^Flags:",
+        "its arguments are wrong: it prints how to call it",
+        "correct the service's `args:`",
     ),
     _sign(
         r"heap out of memory|^MemoryError|Cannot allocate memory",
