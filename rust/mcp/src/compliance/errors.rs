@@ -1,6 +1,6 @@
 //! How it refuses what cannot be.
 
-use super::{Doctor, should_refuse, skipped};
+use super::{Doctor, Outcome, should_refuse, skipped};
 use crate::jsonrpc::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND};
 use crate::raw::RawJson;
 
@@ -72,22 +72,23 @@ pub(super) async fn check(doctor: &mut Doctor<'_>) {
     );
 
     let outcome = if capabilities.resources() {
-        should_refuse(
-            doctor
-                .ask(
-                    "resources/read",
-                    named("uri", "backstay-check://no/such/thing"),
-                )
-                .await,
-            RESOURCE_NOT_FOUND,
-            false,
-        )
+        match doctor
+            .ask(
+                "resources/read",
+                named("uri", "backstay-check://no/such/thing"),
+            )
+            .await
+        {
+            // The official SDKs gave the code of 2026-07-28 long before it was in force.
+            Ok(Err(error)) if error.code == INVALID_PARAMS => Outcome::Passed,
+            asked => should_refuse(asked, RESOURCE_NOT_FOUND, false),
+        }
     } else {
         skipped("it has no resources")
     };
     doctor.note(
         "errors.resource",
-        "a resource that does not exist is answered with -32002",
+        "a resource that does not exist is answered with -32002 (or -32602, its later code)",
         "server/resources#error-handling",
         outcome,
         "answer an unknown URI with the code -32002",
