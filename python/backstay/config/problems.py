@@ -27,7 +27,21 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         """Return `backstay.yaml:12:5 services.redis.ports`."""
         where = f"{self.file}:{self.line}:{self.column}"
-        return f"{where} {spell_path(self.path)}" if self.path else where
+        return printable(f"{where} {spell_path(self.path)}" if self.path else where)
+
+
+def printable(text: str) -> str:
+    r"""Return a text with what would steer a terminal made visible; lines stay lines.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
 
 
 def spell_path(path: Path) -> str:
@@ -75,11 +89,11 @@ class Problems:
 
     def add(self, message: str, *places: Place, hint: str = "") -> None:
         """Note an error."""
-        self.errors[Problem(message, places, hint)] = None
+        self.errors[Problem(printable(message), places, printable(hint))] = None
 
     def warn(self, message: str, *places: Place, hint: str = "") -> None:
         """Note something that may be meant but seldom is."""
-        self.warnings[Problem(message, places, hint, warning=True)] = None
+        self.warnings[Problem(printable(message), places, printable(hint), warning=True)] = None
 
     def __iter__(self) -> Iterator[Problem]:
         """Yield the errors in the order of their places."""
@@ -99,6 +113,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     words = {name.lower(): name for name in sorted(known, reverse=True)}
     if len(words) > MANY:
         words = {name: words[name] for name in words if name[:1] == word[:1].lower()}
+    holding = [name for name in words if len(word) > 2 and word.lower() in name]
+    if len(holding) == 1:
+        return words[holding[0]]
     close = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     return words[close[0]] if close else None
 

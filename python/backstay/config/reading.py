@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from backstay.config.models.base import spelling
 from backstay.config.problems import Path, Place, Problems
 from backstay.config.tree import Entry, Mapping, Node, Scalar, Sequence, SpelledFloat, SpelledInt
+from backstay.config.yaml_errors import explain, reader_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,11 +125,11 @@ class _Composer:
         try:
             yield from YAML(typ="safe", pure=True).parse(text)
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file, 1, 1)
-            self._refuse(*explain(str(error.problem or error.context or "it cannot be parsed"), text, place))
+            message, places, hint = explain(error, text, self.file)
+            self.problems.add(message, *places, hint=hint)
+            raise Unreadable from None
         except YAMLError as error:
-            place = Place(self.file, *_reader_position(error, text))
+            place = reader_place(error, text, self.file)
             self._refuse("the file contains a character that YAML does not allow", place, "remove it")
         except (ValueError, AssertionError, IndexError, AttributeError, TypeError, NotImplementedError):
             self._refuse("the file is not YAML", Place(self.file, 1, 1), "")
@@ -146,7 +148,7 @@ class _Composer:
         if isinstance(event, AliasEvent):
             return self._alias(str(event.anchor), place)
         if depth > DEEPEST:
-            self._refuse(f"the file is nested deeper than {DEEPEST}", place, "")
+            self._refuse(f"the file is nested deeper than {DEEPEST}", place._replace(path=place.path[:2]), "")
         anchor = event.anchor
         if anchor:
             self.anchors[anchor] = None
@@ -222,8 +224,7 @@ class _Composer:
 
     def _key(self, key: Node, place: Place, node: Mapping) -> str:
         if isinstance(key, Scalar):
-            value = key.value
-            return str(value if isinstance(value, str) else getattr(value, "spelling", str(value).lower()))
+            return "null" if key.value is None else spelling(key.value)
         self.problems.add(
             "a key is a list or a map",
             place,
@@ -314,49 +315,3 @@ class _Size:
     def result(self) -> tuple[int, int, int]:
         """Return nodes, aliased nodes and depth."""
         return self.nodes, self.aliased, self.depth + 1
-
-
-def explain(problem: str, text: str, place: Place) -> tuple[str, Place, str]:
-    """Say a parser's complaint in words that help."""
-    lines = text.splitlines()
-    line = lines[place.line - 1] if place.line <= len(lines) else ""
-    indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent or "'\\t'" in problem:
-        column = line.find("\t") + 1 or place.column
-        return "a tab indents this line", place._replace(column=column), "YAML is indented with spaces only"
-    if "mapping values are not allowed" in problem:
-        return (
-            "a `:` stands where no key can be",
-            place,
-            "quote texts that contain `: `, and check the indentation",
-        )
-    if "block end" in problem or "could not find expected ':'" in problem or "simple key" in problem:
-        return (
-            "this line does not fit into what is above it",
-            place,
-            "check the indentation, and that each key ends with `:`",
-        )
-    if "that cannot start any token" in problem:
-        return (
-            f"{problem.replace('found character', 'the character')}",
-            place,
-            "quote texts that begin with `@`, `` ` `` or `%`",
-        )
-    if "unexpected end of stream" in problem:
-        return "a quoted text does not end", place, "close the quotes"
-    if "undefined alias" in problem:
-        return problem, place, "write `&name` before what is to be repeated"
-    if "expected ',' or" in problem:
-        return (
-            "a list or map in brackets does not end",
-            place,
-            "close it, and quote items that contain `,` `[` or `{`",
-        )
-    return f"this is not YAML: {problem}", place, ""
-
-
-def _reader_position(error: Any, text: str) -> tuple[int, int]:
-    position = getattr(error, "position", 0)
-    position = position if isinstance(position, int) else 0
-    before = text[:position]
-    return before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from backstay.config.compose_keys import FOREIGN, advice
 from backstay.config.models.base import kind_of, quoted
-from backstay.config.problems import Path, Problems, did_you_mean
+from backstay.config.problems import Path, Problems, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -61,14 +61,13 @@ def _note(model: type[BaseModel], detail: ErrorDetails, path: Path, tree: Tree, 
             problems.add(f"the key `{location[-1]}` is missing", place)
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-            hint = did_you_mean(str(given), allowed)
-            if not hint.startswith("did you mean"):
-                hint = f"write one of {', '.join(f'`{word}`' for word in allowed)}"
-            problems.add(
-                f"{quoted(str(given)) if isinstance(given, str) else kind_of(given)} is not known here",
-                place,
-                hint=hint,
-            )
+            choices = f"write {' or '.join(f'`{word}`' for word in allowed)}"
+            if isinstance(given, str):
+                near = nearest(given, allowed)
+                message = f"{quoted(given)} is not a value of `{location[-1]}`"
+                problems.add(message, place, hint=f"did you mean `{near}`?" if near else choices)
+            else:
+                problems.add(f"expected a text, got {kind_of(given)}", place, hint=choices)
         case kind if kind in KINDS:
             problems.add(f"expected {KINDS[kind]}, got {kind_of(given)}", place)
         case _:

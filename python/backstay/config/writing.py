@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from backstay.config.reading import resolve
 
-PLAIN: Final = re.compile(r"[A-Za-z0-9_./~@^*+$()<-][A-Za-z0-9 _./~@^*+$()<>=!:;|{}\"'-]*")
+PLAIN: Final = re.compile(r"""[A-Za-z0-9_./~^$+()-][A-Za-z0-9 _./~@^*+$()<>=!:;|{}"'-]*""")
 FLOW_SIGNS: Final = frozenset(",[]{}")
 WIDTH: Final = 100
 
@@ -67,7 +67,7 @@ def scalar(value: Any, *, flow: bool = False) -> str:
     if not isinstance(value, str):
         return str(getattr(value, "spelling", value))
     signs = FLOW_SIGNS & set(value) if flow else set[str]()
-    risky = ": " in value or " #" in value or value.endswith((":", " ")) or value.startswith("- ")
+    risky = ": " in value or " #" in value or value.endswith((":", " ")) or value.startswith(("- ", "---"))
     if (
         PLAIN.fullmatch(value)
         and not signs

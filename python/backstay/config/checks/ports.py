@@ -55,5 +55,5 @@ def _check_shared(context: Context, service: Service, name: str, port: int) -> N
 def _report_twice(context: Context, port: int, paths: list[Path]) -> None:
     hint = "write `auto`, or give each another number"
     if paths[0][0] == "gateway" and not context.has(paths[0]):
-        hint = f"the gateway listens on {port} unless `gateway: {{listen: …}}` says otherwise; write `auto`"
+        hint += f"; the gateway listens on {port} unless `gateway: {{listen: …}}` says otherwise"
     context.report(f"the port {port} is asked for more than once", *paths, hint=hint)

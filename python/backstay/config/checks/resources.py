@@ -77,8 +77,9 @@ def _check_machine(context: Context, service: Service) -> None:
         context.report(f"`{service.name}` reserves all GPUs, and this machine has none", (*path, "devices"))
     elif isinstance(gpus, int) and gpus * max(replicas, 1) > machine.gpus:
         has = str(machine.gpus) if machine.gpus else "none"
+        wanted = f"{times}{gpus} {'GPU' if gpus == 1 else 'GPUs'}"
         context.report(
-            f"`{service.name}` reserves {times}{gpus} GPUs, and this machine has {has}",
+            f"`{service.name}` reserves {wanted}, and this machine has {has}",
             (*path, "devices"),
             hint="lower the reservation",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backstay.config.problems import Place
+from backstay.config.problems import Place, printable
 
 if TYPE_CHECKING:
     from backstay.config.problems import Path
@@ -20,7 +20,7 @@ class Note:
 
     def __str__(self) -> str:
         """Return `file:line:column key: what became of it`."""
-        return f"{self.place}: {self.message}"
+        return f"{self.place}: {printable(self.message)}"
 
 
 @dataclass(frozen=True, slots=True)

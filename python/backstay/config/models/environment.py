@@ -23,8 +23,10 @@ def read_environment(value: Any) -> dict[str, str | None]:
         for key, part in parts:
             with item(key):
                 name, text = _variable(key, part) if isinstance(value, Mapping) else _assignment(part)
-                if VARIABLE.fullmatch(name) is None or "\0" in (text or ""):
-                    raise refuse(f"{quoted(name)} cannot be set as an environment variable")
+                if VARIABLE.fullmatch(name) is None:
+                    raise refuse(f"{quoted(name)} cannot name an environment variable")
+                if "\0" in (text or ""):
+                    raise refuse(f"the variable {name} contains a NUL character")
                 found[name] = text
     return found
 

@@ -18,6 +18,10 @@ Probe = Literal["tcp", "http", "command", "log", "notify"]
 PROBES: Final[tuple[Probe, ...]] = ("tcp", "http", "command", "log", "notify")
 LONGEST_PATTERN: Final = 1000
 BACKTRACKING: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=)|\\[1-9]")
+UNSPLITTABLE: Final = {
+    "No closing quotation": ("a quote in the command does not end", "close it, or write a list of words"),
+    "No escaped character": ("the command ends with a `\\`", "write two, or a list of words"),
+}
 EXAMPLE: Final = "write one probe, such as `healthcheck: {tcp: main}`"
 
 
@@ -63,7 +67,7 @@ def read_command(value: Any) -> list[str]:
         try:
             words = split(value)
         except ValueError as error:
-            raise refuse(f"the command cannot be split into words: {error}", "balance the quotes") from None
+            raise refuse(*UNSPLITTABLE.get(str(error), (f"it is no command: {error}", ""))) from None
     elif isinstance(value, list | tuple):
         words = []
         with gathered() as item:

@@ -84,9 +84,10 @@ def _npm(text: str) -> PackageSource:
     version = (match[2] or "").strip()
     words = [word for word in re.split(r"\s*\|\|\s*|\s+-\s+|\s+", version) if word]
     for word in words:
-        if not (SEMVER.fullmatch(word) or TAG.fullmatch(word)):
+        if not (SEMVER.fullmatch(word) or (len(words) == 1 and TAG.fullmatch(word))):
             raise refuse(
-                f"{quoted(word)} is not an npm version", "write a version, a range such as `^1.2`, or a tag"
+                f"{quoted(version)} is not an npm version",
+                "write a version, a range such as `^1.2`, or a tag",
             )
     return PackageSource("npm", match[1], version)
 

@@ -1,0 +1,107 @@
+"""Checks that need more than one look: what passes, and who is measured."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from backstay.config.machine import Machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Load, Problems
+
+
+def test_a_service_that_is_wrong_hides_nothing_of_another(problems: Problems) -> None:
+    found = problems(
+        """
+        services:
+          wrong: {command: 5, ports: {a: auto}}
+          other: {command: "x {{ services.wrong.ports.b }}", depends_on: [wrong, gone]}
+        """
+    )
+    assert [problem.message for problem in found] == [
+        "expected a command, got the number 5",
+        "`other` depends on `gone`, which is not there",
+    ]
+
+
+def test_a_wrong_top_hides_nothing_of_the_services(problems: Problems) -> None:
+    found = problems("nme: x\nservices: {a: {comand: x}}")
+    assert [problem.message for problem in found] == ["unknown key `nme`", "unknown key `comand`"]
+
+
+def test_a_prefix_of_its_own_ends_the_clash(load_text: Load) -> None:
+    load_text("services: {a: {mcp: {package: npm:a, prefix: b}}, b: {mcp: {package: npm:b, prefix: a}}}")
+
+
+def test_a_prefix_counts_only_where_the_server_runs(load_text: Load) -> None:
+    load_text(
+        "services: {a: {mcp: {package: npm:a, prefix: ''}},"
+        " b: {mcp: {package: npm:b, prefix: ''}, profiles: [p]}}"
+    )
+
+
+def test_a_port_counts_only_where_the_service_runs(load_text: Load) -> None:
+    load_text("services: {a: {command: x, ports: {m: 80}}, b: {command: x, ports: {m: 80}, profiles: [p]}}")
+
+
+def test_the_gateway_on_any_port_takes_none(load_text: Load) -> None:
+    load_text("services: {a: {command: x, ports: {m: 7077}}}\ngateway: 127.0.0.1:0")
+
+
+def test_a_server_is_healthy_by_its_handshake(load_text: Load) -> None:
+    load_text("services: {a: {command: x, depends_on: {b: service_healthy}}, b: {mcp: npm:b}}")
+
+
+def test_a_job_that_ends_can_be_waited_for(load_text: Load) -> None:
+    load_text("services: {a: {command: x, depends_on: {b: service_completed_successfully}}, b: {command: y}}")
+
+
+def test_a_reservation_as_large_as_the_machine_fits(load_text: Load) -> None:
+    load_text(
+        "services: {a: {command: x, deploy: {replicas: 2,"
+        " resources: {reservations: {cpus: 2, memory: 4Gi}}}}}"
+    )
+
+
+def test_no_replica_reserves_nothing_now_but_must_fit_once(load_text: Load, problems: Problems) -> None:
+    load_text("services: {a: {command: x, deploy: {replicas: 0, resources: {reservations: {cpus: 4}}}}}")
+    assert problems(
+        "services: {a: {command: x, deploy: {replicas: 0, resources: {reservations: {cpus: 5}}}}}"
+    )
+
+
+def test_secrets_matter_only_where_they_are_used(load_text: Load) -> None:
+    load_text(
+        "secrets: {a: {environment: NOT_SET}}\n"
+        "services: {a: {command: x}, b: {command: x, secrets: [a], profiles: [p]}}"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_secret_that_cannot_be_read_is_said(problems: Problems, folder: Path) -> None:
+    (folder / "k").touch(mode=0)
+    (problem,) = problems("secrets: {a: {file: k}}\nservices: {a: {command: x, secrets: [a]}}")
+    assert "cannot be read" in problem.message
+
+
+def test_this_machine_has_something() -> None:
+    here = Machine.here()
+    assert here.cpus > 0
+    assert here.memory > 2**20
+    assert here.gpus >= 0
+
+
+def test_all_services_disabled_is_a_warning(load_text: Load) -> None:
+    said: list[str] = []
+    load_text(
+        "services: {a: {command: x, profiles: [p]}}", warn=lambda problem: said.append(problem.report())
+    )
+    assert said == [
+        "warning: no profile is enabled, and every service has one\n"
+        "  backstay.yaml:1:1 services\n"
+        "hint: add `--profile p`"
+    ]
