@@ -52,7 +52,7 @@ def take(folder: Path, name: str, data: Any) -> tuple[Imported, Stack]:
         ("uvx --python 3.12 server", {"package": "pypi:server", "runtime": "python==3.12.*"}, []),
         ("uv tool run server", {"package": "pypi:server"}, []),
         ("pipx run --spec server run", {"package": "pypi:server", "entry": "run"}, []),
-        ("npx mcp-remote https://x.y/z --transport sse-only", {"url": "https://x.y/z", "transport": "sse"}, []),
+        ("npx mcp-remote http://x/y --transport sse-only", {"url": "http://x/y", "transport": "sse"}, []),
         ("npx -y mcp-remote@latest https://e.com/mcp", {"url": "https://e.com/mcp"}, []),
     ],
 )  # fmt: skip
