@@ -11,7 +11,7 @@ use backstay_supervisor::log::pump::Log;
 use backstay_supervisor::restart::{self, Decision, History};
 use backstay_supervisor::spawn::{isolate, start};
 use backstay_supervisor::spec::{RestartCondition, RestartPolicy, StopPolicy};
-use backstay_supervisor::stop::{Target, stop, sweep};
+use backstay_supervisor::stop::{Hurry, Target, stop, sweep};
 use backstay_supervisor::watch::{Child, Exit};
 use rustix::pipe::PipeFlags;
 use tokio::sync::{Notify, watch};
@@ -43,15 +43,25 @@ pub(crate) struct Daemon {
     log: Log,
     process: watch::Sender<Option<Identity>>,
     stopping: Arc<Notify>,
+    hurry: Hurry,
 }
 
 /// Ends it.
 #[derive(Debug)]
-pub(crate) struct DaemonHandle(Arc<Notify>);
+pub(crate) struct DaemonHandle {
+    stopping: Arc<Notify>,
+    hurry: Hurry,
+}
 
 impl DaemonHandle {
+    /// Asks it, and kills it if it takes long.
     pub(crate) fn stop(&self) {
-        self.0.notify_one();
+        self.stopping.notify_one();
+    }
+
+    /// Kills it.
+    pub(crate) fn hurry(&self) {
+        self.hurry.up();
     }
 }
 
@@ -72,13 +82,17 @@ impl Daemon {
                 log,
                 process,
                 stopping: Arc::default(),
+                hurry: Hurry::default(),
             },
             seen,
         )
     }
 
     pub(crate) fn handle(&self) -> DaemonHandle {
-        DaemonHandle(Arc::clone(&self.stopping))
+        DaemonHandle {
+            stopping: Arc::clone(&self.stopping),
+            hurry: self.hurry.clone(),
+        }
     }
 
     /// Runs it until told to stop.
@@ -101,7 +115,7 @@ impl Daemon {
                     tokio::select! {
                         _ = child.ended() => {}
                         () = self.stopping.notified() => {
-                            stop(&self.surroundings.house, target, &StopPolicy::default()).await;
+                            stop(&self.surroundings.house, target, &StopPolicy::default(), &self.hurry).await;
                             return;
                         }
                     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backstay_supervisor::McpPipes;
 use backstay_supervisor::census::{Entry, own_pid};
-use backstay_supervisor::event::KeeperEvent;
+use backstay_supervisor::event::{InstanceState, KeeperEvent};
 use backstay_supervisor::log::file::LogFile;
 use backstay_supervisor::log::pump::Log;
 use backstay_supervisor::pipes::pipe_size;
@@ -430,10 +430,13 @@ impl Fleet {
             signal: signal.to_owned(),
         })?;
         let held = self.find(name)?;
-        let sent = held
-            .process
-            .as_ref()
-            .is_some_and(|(child, _)| child.signal(number).is_ok());
+        let sent = held.process.as_ref().is_some_and(|process| {
+            // Whoever kills what is being stopped already means all of it, and now.
+            if number == Signal::KILL && held.view.state == InstanceState::Stopping {
+                process.hurry.up();
+            }
+            process.child.signal(number).is_ok() || held.view.state == InstanceState::Stopping
+        });
         if sent {
             Ok(())
         } else {
@@ -468,8 +471,8 @@ impl Fleet {
             let Some(held) = self.instances.get(name) else {
                 continue;
             };
-            if let Some((child, _)) = &held.process {
-                let _gone_already = child.signal(Signal::KILL);
+            if let Some(process) = &held.process {
+                process.hurry.up();
             }
             let _ordered_already = held.orders.try_send(Order::Stop);
         }

@@ -6,11 +6,11 @@ use backstay_supervisor::McpPipes;
 use backstay_supervisor::event::{InstanceState, InstanceView, KeeperEvent};
 use backstay_supervisor::probe::Health;
 use backstay_supervisor::spec::InstanceSpec;
-use backstay_supervisor::watch::{Child, Exit};
+use backstay_supervisor::watch::Exit;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::instance::{Change, Order};
+use crate::instance::{Change, Order, Process};
 use crate::records::{Identity, Record};
 
 /// What the keeper knows of one instance.
@@ -23,8 +23,8 @@ pub(crate) struct Held {
     pub(crate) wanted: bool,
     pub(crate) view: InstanceView,
     pub(crate) orders: mpsc::Sender<Order>,
-    /// Its process while it has one, and when that started, in clock ticks.
-    pub(crate) process: Option<(Arc<Child>, u64)>,
+    /// Its process while it has one.
+    pub(crate) process: Option<Process>,
     pub(crate) pipes: Option<Arc<McpPipes>>,
     pub(crate) note: Bytes,
 }
@@ -58,13 +58,12 @@ impl Held {
         let name = self.view.name.clone();
         let event = match change {
             Change::Spawned {
-                child,
-                start_time,
+                process,
                 started_at,
                 restarts,
                 pipes,
             } => {
-                return Some(self.spawned(child, start_time, started_at, restarts, pipes));
+                return Some(self.spawned(process, started_at, restarts, pipes));
             }
             Change::Health(Health::Ready) => {
                 self.state(InstanceState::Ready, None);
@@ -120,14 +119,13 @@ impl Held {
 
     fn spawned(
         &mut self,
-        child: Arc<Child>,
-        start_time: u64,
+        process: Process,
         started_at: u64,
         restarts: u32,
         pipes: Option<Arc<McpPipes>>,
     ) -> KeeperEvent {
-        let pid = child.pid();
-        self.process = Some((child, start_time));
+        let pid = process.child.pid();
+        self.process = Some(process);
         self.pipes = pipes;
         self.note = Bytes::new();
         self.view.pid = Some(pid);
@@ -161,7 +159,9 @@ impl Held {
 
     /// What is written down about its process.
     pub(crate) fn record(&self) -> Option<Record> {
-        let (child, start_time) = self.process.as_ref()?;
+        let Process {
+            child, start_time, ..
+        } = self.process.as_ref()?;
         Some(Record {
             service: self.view.service.clone(),
             revision: self.view.revision,

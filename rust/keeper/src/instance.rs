@@ -12,7 +12,7 @@ use backstay_supervisor::probe::{self, Health, Means};
 use backstay_supervisor::restart::{self, Decision, History};
 use backstay_supervisor::spawn::{SpawnError, Spawned, spawn};
 use backstay_supervisor::spec::InstanceSpec;
-use backstay_supervisor::stop::{Target, stop, sweep};
+use backstay_supervisor::stop::{Hurry, Target, stop, sweep};
 use backstay_supervisor::watch::{Child, Exit};
 use backstay_supervisor::{McpPipes, event::InstanceState};
 use tokio::sync::mpsc;
@@ -43,8 +43,7 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) enum Change {
     Spawned {
-        child: Arc<Child>,
-        start_time: u64,
+        process: Process,
         started_at: u64,
         restarts: u32,
         pipes: Option<Arc<McpPipes>>,
@@ -64,6 +63,16 @@ pub(crate) enum Change {
         tail: String,
     },
     Removed,
+}
+
+/// An instance's main process.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) child: Arc<Child>,
+    /// When it started, in clock ticks since boot.
+    pub(crate) start_time: u64,
+    /// Cuts its stop short.
+    pub(crate) hurry: Hurry,
 }
 
 /// A change and whose it is.
@@ -98,8 +107,7 @@ enum Next {
 
 /// A process that runs.
 struct Running {
-    child: Arc<Child>,
-    start_time: u64,
+    process: Process,
     pipes: Option<Arc<McpPipes>>,
     pumps: JoinSet<std::io::Result<()>>,
 }
@@ -153,7 +161,7 @@ impl Instance {
         let mut asked = false;
         loop {
             tokio::select! {
-                _ = running.child.ended() => break,
+                _ = running.process.child.ended() => break,
                 order = self.orders.recv() => match order {
                     // It runs by this very spec; the fleet lets no other through.
                     Some(Order::Start { .. }) => {}
@@ -182,18 +190,21 @@ impl Instance {
                 pumps.spawn(self.log.clone().pump(pipe, source));
             }
         }
-        let (child, pipes) = (Arc::new(child), pipes.map(Arc::new));
-        let change = Change::Spawned {
-            child: Arc::clone(&child),
+        let process = Process {
+            child: Arc::new(child),
             start_time,
+            hurry: Hurry::default(),
+        };
+        let pipes = pipes.map(Arc::new);
+        let change = Change::Spawned {
+            process: process.clone(),
             started_at,
             restarts: self.restarts,
             pipes: pipes.clone(),
         };
         self.report(change).await;
         Running {
-            child,
-            start_time,
+            process,
             pipes,
             pumps,
         }
@@ -202,11 +213,13 @@ impl Instance {
     /// It ended of its own accord.
     async fn ended(&mut self, running: Running) -> Next {
         let Running {
-            child,
-            start_time,
+            process,
             pipes,
             pumps,
         } = running;
+        let Process {
+            child, start_time, ..
+        } = process;
         drop(pipes);
         let target = Target {
             name: &self.spec.name,
@@ -261,11 +274,15 @@ impl Instance {
     /// It is to end.
     async fn end(&mut self, running: Running, order: Order) -> Next {
         let Running {
-            child,
-            start_time,
+            process,
             pipes,
             pumps,
         } = running;
+        let Process {
+            child,
+            start_time,
+            hurry,
+        } = process;
         self.report(Change::Stopping).await;
         // Its standard input ends with the last write end; its output stays readable, as
         // a server may still say something and should not die of it.
@@ -278,7 +295,7 @@ impl Instance {
             child: &child,
             start_time,
         };
-        let stopped = stop(&self.surroundings.house, target, &self.spec.stop).await;
+        let stopped = stop(&self.surroundings.house, target, &self.spec.stop, &hurry).await;
         drop(output);
         let tail = self.last_words(pumps).await;
         if stopped.exit.is_none() {

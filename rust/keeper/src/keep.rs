@@ -10,15 +10,15 @@ use backstay_supervisor::log::pump::Log;
 use backstay_supervisor::spawn::Inheritance;
 use backstay_supervisor::stop::stop_strangers;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::connection;
 use crate::daemon::Daemon;
 use crate::fleet::Fleet;
 use crate::leftovers::Leftover;
-use crate::listeners::Listening;
+use crate::listeners::{Listening, SocketFile};
 use crate::records;
+use crate::signals::Signals;
 use crate::state_dir::StateDir;
 
 /// Time for the last events to reach the daemon's successor, if anyone still reads.
@@ -40,7 +40,8 @@ pub(crate) struct Surroundings {
 pub(crate) struct Keeping {
     pub(crate) state: StateDir,
     pub(crate) listening: Vec<Listening>,
-    pub(crate) socket: UnixListener,
+    pub(crate) signals: Signals,
+    pub(crate) socket: (UnixListener, SocketFile),
     pub(crate) leftovers: Vec<Leftover>,
     pub(crate) daemon: Vec<String>,
     pub(crate) surroundings: Surroundings,
@@ -52,7 +53,8 @@ impl Keeping {
         let Self {
             state,
             listening,
-            socket,
+            mut signals,
+            socket: (socket, _socket_file),
             leftovers,
             daemon,
             surroundings,
@@ -63,14 +65,6 @@ impl Keeping {
             own_pid(),
             state.path().display()
         ));
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-        ) else {
-            log.note("signals cannot be received");
-            return ExitCode::FAILURE;
-        };
         let nursery = house.nursery().clone();
         tokio::spawn(async move { nursery.reap_orphans().await });
         let (arrivals_in, arrivals) = mpsc::channel(1);
@@ -90,24 +84,25 @@ impl Keeping {
         loop {
             tokio::select! {
                 () = fleet.serve() => break,
-                _ = terminate.recv() => fleet.close("SIGTERM"),
-                _ = interrupt.recv() => fleet.close("SIGINT"),
-                _ = hangup.recv() => {}
+                signal = signals.next() => fleet.close(signal),
             }
         }
         daemon_handle.stop();
         // The daemon is served to its end: it may be writing down what it heard last.
-        tokio::select! {
-            _ = &mut daemon => {}
-            () = fleet.serve_forever() => {}
+        loop {
+            tokio::select! {
+                _ = &mut daemon => break,
+                () = fleet.serve_forever() => {}
+                _ = signals.next() => daemon_handle.hurry(),
+            }
         }
         end_descendants(house).await;
         let _nobody_reads = tokio::time::timeout(FAREWELL, fleet.farewell()).await;
-        recorder.abort();
-        let sockets = listening.iter().filter_map(|one| one.path.clone());
-        for path in sockets.chain([state.socket(), state.records()]) {
-            let _gone_already = std::fs::remove_file(path);
-        }
+        // Nothing may be written after the file is removed.
+        drop(fleet);
+        let _disk_hangs = tokio::time::timeout(FAREWELL, recorder).await;
+        let _never_written = std::fs::remove_file(state.records());
+        drop(listening);
         log.note("ended");
         ExitCode::SUCCESS
     }

@@ -23,10 +23,19 @@ pub(crate) struct Listening {
     pub(crate) name: String,
     /// Where it listens: an address, or an absolute path.
     pub(crate) address: String,
-    /// The socket's file, to be removed at the end.
-    pub(crate) path: Option<PathBuf>,
     /// Held open only: the daemon accepts from it.
     _socket: OwnedFd,
+    _file: Option<SocketFile>,
+}
+
+/// A unix socket's file, removed with the listener.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _gone_already = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Binds all listeners and puts each in the place of its reserved descriptor.
@@ -37,15 +46,15 @@ pub(crate) fn bind(
 ) -> Result<Vec<Listening>, StartError> {
     let mut listening = Vec::new();
     for (Listener { name, place }, mut number) in listeners.iter().zip(reserved) {
-        let (socket, address, path) = match place {
+        let (socket, address, file) = match place {
             Place::Tcp(address) => {
                 let (socket, bound) = bind_tcp(name, *address)?;
                 (socket, bound.to_string(), None)
             }
             Place::Unix(path) => {
                 let path = state_dir.join(path);
-                let socket = bind_unix(&path)?;
-                (socket, path.display().to_string(), Some(path))
+                let (socket, file) = bind_unix(&path)?;
+                (socket, path.display().to_string(), Some(file))
             }
         };
         rustix::io::dup3(socket.as_fd(), &mut number, rustix::io::DupFlags::CLOEXEC).map_err(
@@ -56,19 +65,20 @@ pub(crate) fn bind(
         listening.push(Listening {
             name: name.clone(),
             address,
-            path,
             _socket: number,
+            _file: file,
         });
     }
     Ok(listening)
 }
 
 /// Binds the socket that the daemon connects to.
-pub(crate) fn bind_own(path: &Path) -> Result<UnixListener, StartError> {
-    let listener = std::os::unix::net::UnixListener::from(bind_unix(path)?);
+pub(crate) fn bind_own(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
+    let (socket, file) = bind_unix(path)?;
+    let listener = std::os::unix::net::UnixListener::from(socket);
     listener
         .set_nonblocking(true)
-        .and_then(|()| UnixListener::from_std(listener))
+        .and_then(|()| Ok((UnixListener::from_std(listener)?, file)))
         .map_err(|source| StartError::System { source })
 }
 
@@ -102,8 +112,8 @@ fn bind_tcp(name: &str, address: SocketAddr) -> Result<(OwnedFd, SocketAddr), St
 }
 
 /// Binds in the private state directory, with the keeper's own file mode mask: mode 0600.
-fn bind_unix(path: &Path) -> Result<OwnedFd, StartError> {
-    let bound = || -> io::Result<OwnedFd> {
+fn bind_unix(path: &Path) -> Result<(OwnedFd, SocketFile), StartError> {
+    let bound = || -> io::Result<(OwnedFd, SocketFile)> {
         // We hold the lock, so a socket that is there belongs to nobody any more.
         if path
             .symlink_metadata()
@@ -120,9 +130,10 @@ fn bind_unix(path: &Path) -> Result<OwnedFd, StartError> {
         with_short_path(path, |short| {
             Ok(rustix::net::bind(&socket, &SocketAddrUnix::new(short)?)?)
         })?;
+        let file = SocketFile(path.to_owned());
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         rustix::net::listen(&socket, BACKLOG)?;
-        Ok(socket)
+        Ok((socket, file))
     };
     bound().map_err(|source| StartError::Listen {
         place: path.display().to_string(),

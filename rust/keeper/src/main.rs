@@ -23,6 +23,7 @@ mod listeners;
 mod port_holder;
 mod records;
 mod ring;
+mod signals;
 mod start;
 mod state_dir;
 

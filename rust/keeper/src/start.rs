@@ -20,7 +20,8 @@ use tokio::net::UnixListener;
 use crate::command_line::CommandLine;
 use crate::keep::{Keeping, Surroundings};
 use crate::leftovers::{self, Leftover};
-use crate::listeners::{self, Listening};
+use crate::listeners::{self, Listening, SocketFile};
+use crate::signals::Signals;
 use crate::state_dir::StateDir;
 
 /// How much is kept of what the keeper and the daemon have to say.
@@ -108,7 +109,8 @@ impl StartError {
 pub(crate) struct Started {
     state: StateDir,
     listening: Vec<Listening>,
-    socket: UnixListener,
+    signals: Signals,
+    socket: (UnixListener, SocketFile),
     leftovers: Vec<Leftover>,
     daemon: Vec<String>,
     surroundings: Surroundings,
@@ -135,6 +137,7 @@ pub(crate) async fn start(
         let here = std::env::current_dir().unwrap_or_default();
         find_program(program, &path, &here).map_err(|source| StartError::Daemon { source })?;
     }
+    let signals = Signals::catch().map_err(|source| StartError::System { source })?;
     let state = StateDir::take(&line.state_dir)?;
     let house = House::new(state.path());
     let leftovers = leftovers::stop(&house, &state).await;
@@ -150,6 +153,7 @@ pub(crate) async fn start(
     Ok(Started {
         state,
         listening,
+        signals,
         socket,
         leftovers,
         daemon: line.daemon,
@@ -191,6 +195,7 @@ impl Started {
         let Self {
             state,
             listening,
+            signals,
             socket,
             leftovers,
             daemon,
@@ -199,6 +204,7 @@ impl Started {
         Ok(Keeping {
             state,
             listening,
+            signals,
             socket,
             leftovers,
             daemon,

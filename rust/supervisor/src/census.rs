@@ -151,7 +151,8 @@ impl Census {
         std::iter::successors(parent(&pid), parent).collect()
     }
 
-    fn descendants(&self, pid: i32) -> Vec<i32> {
+    /// All descendants of a process, the dead that were not reaped included.
+    pub fn descendants(&self, pid: i32) -> Vec<i32> {
         let mut found = self.children.get(&pid).cloned().unwrap_or_default();
         let mut next = 0;
         while let Some(parent) = found.get(next) {

@@ -238,6 +238,9 @@ fn prepare(
     }
     let path = spec.env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let program = find_program(&argv[0], path, &directory)?;
+    if !has_format(&program) {
+        return Err(SpawnError::Format { path: program });
+    }
     let mut command = Command::new(&program);
     command
         .arg0(&argv[0])
@@ -282,6 +285,14 @@ pub fn find_program(program: &str, path: &str, working_dir: &Path) -> Result<Pat
             searched: format!("PATH ({path})"),
         }),
     }
+}
+
+/// Whether a file says what it is. Exec's fallback, to let a shell read it whatever it
+/// is, makes puzzles of damaged downloads. One that may be run but not read is let pass.
+fn has_format(file: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = std::fs::File::open(file).and_then(|mut file| file.read(&mut head));
+    read.is_err() || head.starts_with(b"#!") || head == *b"\x7fELF"
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -7,8 +7,10 @@
 //! found. What belongs to an instance is in [`crate::census`]. The main process's
 //! exit is taken last: while it is not, its session's number cannot be a stranger's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::census::{Entry, House};
@@ -42,38 +44,60 @@ pub struct Target<'a> {
     pub start_time: u64,
 }
 
+/// Ends the waiting in a stop: what is left is killed at once.
+#[derive(Clone, Debug, Default)]
+pub struct Hurry(Arc<Notify>);
+
+impl Hurry {
+    /// From now on, or once the stop begins.
+    pub fn up(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// Ends an instance step by step. The caller has closed its standard input before,
 /// where the policy begins with end-of-file.
-pub async fn stop(house: &House, target: Target<'_>, policy: &StopPolicy) -> Stopped {
-    let Target { child, .. } = target;
+pub async fn stop(
+    house: &House,
+    target: Target<'_>,
+    policy: &StopPolicy,
+    hurry: &Hurry,
+) -> Stopped {
     // Taken while the main process lives: descent is lost with it.
-    let mut known = hold(
-        house
-            .census()
-            .await
-            .members(target.name, child.pid(), target.start_time),
-    );
-    let mut gone = false;
-    if policy.eof {
-        gone = timeout(Duration::from_millis(policy.eof_grace_ms), child.ended())
-            .await
-            .is_ok();
+    let mut known = hold(members(house, target).await);
+    tokio::select! {
+        () = ask(house, target, policy, &mut known) => {}
+        () = hurry.0.notified() => {}
     }
+    kill(house, target, known).await
+}
+
+/// Asks the main process, then what is left, until all have ended or their time has.
+async fn ask(house: &House, target: Target<'_>, policy: &StopPolicy, known: &mut Vec<Process>) {
+    let child = target.child;
+    let patience = Duration::from_millis(policy.eof_grace_ms);
+    let gone = policy.eof && timeout(patience, child.ended()).await.is_ok();
     let deadline = Instant::now() + Duration::from_millis(policy.grace_ms);
     if !gone {
         let signal = Signal::parse(&policy.signal).unwrap_or(Signal::TERM);
         let _gone_already = child.signal(signal);
         let _killed_below = timeout_at(deadline, child.ended()).await;
     }
-    let left = house
-        .census()
-        .await
-        .members(target.name, child.pid(), target.start_time);
-    known.extend(hold(left));
+    known.extend(hold(members(house, target).await));
     known.retain(|process| process.signal(Signal::TERM).is_ok());
     let deadline = deadline.max(Instant::now() + ORPHANS_GRACE);
-    let _killed_below = timeout_at(deadline, all_ended(&known)).await;
-    kill(house, target, known).await
+    let _killed_below = timeout_at(deadline, all_ended(known)).await;
+}
+
+async fn members(
+    house: &House,
+    Target {
+        name,
+        child,
+        start_time,
+    }: Target<'_>,
+) -> Vec<Entry> {
+    house.census().await.members(name, child.pid(), start_time)
 }
 
 /// Kills whatever an instance has left behind, or all of it, and takes its exit.
@@ -82,11 +106,7 @@ pub async fn sweep(house: &House, target: Target<'_>) -> Stopped {
 }
 
 async fn kill(house: &House, target: Target<'_>, mut known: Vec<Process>) -> Stopped {
-    let Target {
-        name,
-        child,
-        start_time,
-    } = target;
+    let child = target.child;
     let deadline = Instant::now() + KILL_DEADLINE;
     let _gone_already = child.signal(Signal::KILL);
     loop {
@@ -97,7 +117,7 @@ async fn kill(house: &House, target: Target<'_>, mut known: Vec<Process>) -> Sto
         };
         let _out_of_time = timeout_at(deadline, round).await;
         // Between a look and the kill a process may have forked: look until none is left.
-        let found = house.census().await.members(name, child.pid(), start_time);
+        let found = members(house, target).await;
         if found.is_empty() || Instant::now() >= deadline {
             let survivors = found.iter().map(|entry| entry.pid).collect();
             let exit = child.take_exit().ok().flatten();
