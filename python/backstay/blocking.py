@@ -11,6 +11,7 @@ import asyncio
 import functools
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from backstay.fleet import Described, Fleet
@@ -50,7 +51,7 @@ class Loop:
                 loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=_serve, args=(loop,), name="backstay-fleet", daemon=True)
                 thread.start()
-                weakref.finalize(self, loop.call_soon_threadsafe, loop.stop)
+                weakref.finalize(self, _stop, loop)
                 self._loop = loop
             return self._loop
 
@@ -59,7 +60,12 @@ class Loop:
         with self._starting:
             loop, self._loop = self._loop, None
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            _stop(loop)
+
+
+def _stop(loop: asyncio.AbstractEventLoop) -> None:
+    with suppress(RuntimeError):  # It has ended already.
+        loop.call_soon_threadsafe(loop.stop)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
