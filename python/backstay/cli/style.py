@@ -52,7 +52,7 @@ class Pen:
 def width() -> int | None:
     """Return the terminal's width; None where output is not a terminal and may be as wide as it likes."""
     try:
-        return os.get_terminal_size(1).columns
+        return os.get_terminal_size(1).columns or None  # 0: a terminal that does not know
     except OSError:
         return int(columns) if (columns := os.environ.get("COLUMNS", "")).isdecimal() else None
 
