@@ -9,20 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backstay import errors
+    from backstay import errors, metrics
     from backstay.blocking import BlockingFleet
     from backstay.errors import (
         AlreadyHeld,
         BackstayError,
+        CallFailed,
+        ConfigError,
+        ConfigErrors,
         CycleError,
+        DaemonNotRunning,
+        DeployFailed,
         DoesNotFit,
         NotHeld,
+        PackageError,
         PortHeld,
         PortsExhausted,
     )
     from backstay.fleet import Fleet
     from backstay.graph import Graph
     from backstay.ledger import Lease, Ledger, PortLease, Ports, Resources
+    from backstay.registry import Registry
 
     __version__: str
 
@@ -30,20 +37,28 @@ __all__ = [
     "AlreadyHeld",
     "BackstayError",
     "BlockingFleet",
+    "CallFailed",
+    "ConfigError",
+    "ConfigErrors",
     "CycleError",
+    "DaemonNotRunning",
+    "DeployFailed",
     "DoesNotFit",
     "Fleet",
     "Graph",
     "Lease",
     "Ledger",
     "NotHeld",
+    "PackageError",
     "PortHeld",
     "PortLease",
     "Ports",
     "PortsExhausted",
+    "Registry",
     "Resources",
     "__version__",
     "errors",
+    "metrics",
 ]
 
 # Where each public name lives; a name that is its own module maps to "".
@@ -51,19 +66,27 @@ _HOMES = {
     "AlreadyHeld": "errors",
     "BackstayError": "errors",
     "BlockingFleet": "blocking",
+    "CallFailed": "errors",
+    "ConfigError": "errors",
+    "ConfigErrors": "errors",
     "CycleError": "errors",
+    "DaemonNotRunning": "errors",
+    "DeployFailed": "errors",
     "DoesNotFit": "errors",
     "Fleet": "fleet",
     "Graph": "graph",
     "Lease": "ledger",
     "Ledger": "ledger",
     "NotHeld": "errors",
+    "PackageError": "errors",
     "PortHeld": "errors",
     "PortLease": "ledger",
     "Ports": "ledger",
     "PortsExhausted": "errors",
+    "Registry": "registry",
     "Resources": "ledger",
     "errors": "",
+    "metrics": "",
 }
 
 

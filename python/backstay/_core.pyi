@@ -3,24 +3,110 @@
 The extension module; each submodule file adds its classes here.
 """
 
-from _typeshed import SupportsGetItem
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, SupportsFloat, SupportsIndex, final
 
+from _typeshed import SupportsGetItem
+from typing_extensions import disjoint_base
+
+from backstay.metrics import Around
+
 __all__ = [
+    "Change",
+    "Counter",
     "Daemon",
+    "Gauge",
     "Graph",
+    "Histogram",
+    "Instance",
     "Lease",
     "Ledger",
+    "MetricRegistry",
     "PortLease",
     "Ports",
+    "Registry",
     "Resources",
+    "Snapshot",
     "Usage",
+    "Watcher",
     "format_size",
     "parse_size",
     "port_is_free",
     "version",
 ]
+
+@final
+class Change:
+    """
+    One change of a registry.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def instance(self, /) -> Instance:
+        """
+        The instance: as it is now, or as it was last.
+        """
+    @property
+    def revision(self, /) -> int:
+        """
+        Counts changes from 1, without gaps.
+        """
+    @property
+    def what(self, /) -> str:
+        """
+        `registered`, `replaced` or `deregistered`.
+        """
+
+@final
+class Counter:
+    """
+    Adds up events of one kind.
+
+    >>> series = Registry()
+    >>> calls = Counter("calls_total", "Calls", ["tool"], registry=series)
+    >>> calls.labels("echo").inc()
+    >>> calls.labels(tool="echo").value
+    1.0
+    """
+    def __new__(
+        cls,
+        /,
+        name: str,
+        documentation: str,
+        labelnames: SupportsGetItem[int, str] = ...,
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: MetricRegistry | None = None,
+        *,
+        cap: SupportsIndex = ...,
+    ) -> Counter: ...
+    def __repr__(self, /) -> str: ...
+    def clear(self, /) -> None:
+        """
+        Forget every series.
+        """
+    def count_exceptions(self, /) -> Around:
+        """
+        Count the exceptions that leave a block or a function.
+        """
+    def inc(self, /, amount: SupportsFloat | SupportsIndex = 1.0) -> None:
+        """
+        Add `amount`, which is not negative.
+        """
+    def labels(self, /, *labelvalues: object, **labelkwargs: object) -> Counter:
+        """
+        The series with these label values, made if new.
+        """
+    def remove(self, /, *labelvalues: object) -> bool:
+        """
+        Forget the series with these label values.
+        """
+    @property
+    def value(self, /) -> float:
+        """
+        The sum so far.
+        """
 
 @final
 class Daemon:
@@ -97,6 +183,77 @@ class Daemon:
         """
 
 @final
+class Gauge:
+    """
+    A value that goes up and down.
+
+    >>> load = Gauge("load", "Load", registry=Registry())
+    >>> load.set(3)
+    >>> load.dec()
+    >>> load.value
+    2.0
+    """
+    def __new__(
+        cls,
+        /,
+        name: str,
+        documentation: str,
+        labelnames: SupportsGetItem[int, str] = ...,
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: MetricRegistry | None = None,
+        *,
+        cap: SupportsIndex = ...,
+    ) -> Gauge: ...
+    def __repr__(self, /) -> str: ...
+    def clear(self, /) -> None:
+        """
+        Forget every series.
+        """
+    def dec(self, /, amount: SupportsFloat | SupportsIndex = 1.0) -> None:
+        """
+        Take `amount` away.
+        """
+    def inc(self, /, amount: SupportsFloat | SupportsIndex = 1.0) -> None:
+        """
+        Add `amount`.
+        """
+    def labels(self, /, *labelvalues: object, **labelkwargs: object) -> Gauge:
+        """
+        The series with these label values, made if new.
+        """
+    def remove(self, /, *labelvalues: object) -> bool:
+        """
+        Forget the series with these label values.
+        """
+    def set(self, /, value: SupportsFloat | SupportsIndex) -> None:
+        """
+        Replace the value.
+        """
+    def set_function(self, /, function: object) -> None:
+        """
+        Have `function` called for the value before each exposition. What it raises is reported as unraisable.
+        """
+    def set_to_current_time(self, /) -> None:
+        """
+        Set it to the time now, in seconds since 1970.
+        """
+    def time(self, /) -> Around:
+        """
+        Set it to how long a block or a function took, in seconds.
+        """
+    def track_inprogress(self, /) -> Around:
+        """
+        Count how often a block or a function is being run.
+        """
+    @property
+    def value(self, /) -> float:
+        """
+        The value now.
+        """
+
+@final
 class Graph:
     """
     Services and what they depend on.
@@ -120,7 +277,7 @@ class Graph:
         Add a service and what it depends on: names, or a mapping of names to conditions
         (`service_started`, `service_healthy`, `service_completed_successfully`).
         """
-    def critical_path(self, /, durations: Mapping[str, float]) -> "tuple[float, list[str]]":
+    def critical_path(self, /, durations: Mapping[str, float]) -> tuple[float, list[str]]:
         """
         The longest chain of services by the seconds each takes, dependencies first, and its length. Services
         that are not in `durations` take no time.
@@ -128,7 +285,7 @@ class Graph:
         Raises:
             CycleError: services depend on one another in a circle.
         """
-    def cycles(self, /) -> "list[list[str]]":
+    def cycles(self, /) -> list[list[str]]:
         """
         For every group of services that wait for one another, one circle: a shortest one through the member
         that was named first. Each depends on the next, and the last on the first.
@@ -137,11 +294,11 @@ class Graph:
         """
         Note that `service` depends on `on`; both are added where new.
         """
-    def dependencies(self, /, name: str) -> "dict[str, str]":
+    def dependencies(self, /, name: str) -> dict[str, str]:
         """
         What `name` depends on, and under which condition.
         """
-    def dependents(self, /, name: str) -> "dict[str, str]":
+    def dependents(self, /, name: str) -> dict[str, str]:
         """
         What depends on `name`, and under which condition.
         """
@@ -149,7 +306,7 @@ class Graph:
         """
         Take one dependency out. False: it was not there.
         """
-    def edges(self, /) -> "list[tuple[str, str, str]]":
+    def edges(self, /) -> list[tuple[str, str, str]]:
         """
         Every dependency: service, what it depends on, and the condition.
         """
@@ -158,14 +315,14 @@ class Graph:
         """
         A graph from pairs of a service and what it depends on.
         """
-    def impact(self, /, name: str) -> "list[str]":
+    def impact(self, /, name: str) -> list[str]:
         """
         Every service that depends on `name`, directly or not, the nearest first.
 
         Raises:
             UnknownService: there is no such service.
         """
-    def levels(self, /, *, reverse: bool = False) -> "list[list[str]]":
+    def levels(self, /, *, reverse: bool = False) -> list[list[str]]:
         """
         Every service, in groups that may start together once the groups before them are up; with `reverse`,
         in groups that may stop together.
@@ -173,18 +330,18 @@ class Graph:
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
         """
-    def names(self, /) -> "list[str]":
+    def names(self, /) -> list[str]:
         """
         Every service, in the order they were named in.
         """
-    def order(self, /, *, reverse: bool = False) -> "list[str]":
+    def order(self, /, *, reverse: bool = False) -> list[str]:
         """
         Every service, dependencies first; with `reverse`, the order to stop in.
 
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
         """
-    def reduction(self, /) -> "list[tuple[str, str]]":
+    def reduction(self, /) -> list[tuple[str, str]]:
         """
         The dependencies that no other chain of dependencies implies, as pairs of service and dependency.
 
@@ -195,12 +352,102 @@ class Graph:
         """
         Take a service out, with every dependency from and on it. False: it was not there.
         """
-    def requirements(self, /, name: str) -> "list[str]":
+    def requirements(self, /, name: str) -> list[str]:
         """
         Every service that `name` depends on, directly or not, the nearest first.
 
         Raises:
             UnknownService: there is no such service.
+        """
+
+@final
+class Histogram:
+    """
+    Counts observations by size.
+
+    >>> seconds = Histogram("seconds", "Time", buckets=[0.1, 1], registry=Registry())
+    >>> with seconds.time():
+    ...     pass
+    >>> seconds.count
+    1
+    """
+    def __new__(
+        cls,
+        /,
+        name: str,
+        documentation: str,
+        labelnames: SupportsGetItem[int, str] = ...,
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: MetricRegistry | None = None,
+        *,
+        buckets: SupportsGetItem[int, SupportsFloat | SupportsIndex] | None = None,
+        cap: SupportsIndex = ...,
+    ) -> Histogram: ...
+    def __repr__(self, /) -> str: ...
+    def clear(self, /) -> None:
+        """
+        Forget every series.
+        """
+    @property
+    def count(self, /) -> int:
+        """
+        How many observations there were.
+        """
+    def labels(self, /, *labelvalues: object, **labelkwargs: object) -> Histogram:
+        """
+        The series with these label values, made if new.
+        """
+    def observe(self, /, amount: SupportsFloat | SupportsIndex) -> None:
+        """
+        Record one observation.
+        """
+    def quantile(self, /, q: SupportsFloat | SupportsIndex) -> float | None:
+        """
+        An estimate of the `q`-th quantile from the buckets; None when nothing was observed.
+        """
+    def remove(self, /, *labelvalues: object) -> bool:
+        """
+        Forget the series with these label values.
+        """
+    @property
+    def sum(self, /) -> float:
+        """
+        The sum of all observations.
+        """
+    def time(self, /) -> Around:
+        """
+        Observe how long a block or a function took, in seconds.
+        """
+
+@final
+class Instance:
+    """
+    One running copy of a service, as the registry knows it. Never changes.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def address(self, /) -> str | None:
+        """
+        Where it listens, or None.
+        """
+    @property
+    def labels(self, /) -> dict[str, str]:
+        """
+        What it can be found by.
+        """
+    @property
+    def name(self, /) -> str:
+        """
+        Its own name.
+        """
+    @property
+    def service(self, /) -> str:
+        """
+        The service it is a copy of.
         """
 
 @final
@@ -211,7 +458,7 @@ class Lease:
     Losing the object gives nothing back: a traceback or a cycle could keep it alive, or end it, at any time.
     """
     def __enter__(self, /) -> Lease: ...
-    def __exit__(self, /, *_exception: "object") -> None: ...
+    def __exit__(self, /, *_exception: object) -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -288,7 +535,7 @@ class Ledger:
         """
         What `holder` holds, or None.
         """
-    def holders(self, /, *, pool: str | None = None) -> "dict[str, Resources]":
+    def holders(self, /, *, pool: str | None = None) -> dict[str, Resources]:
         """
         Every holder and what it holds, by name.
         """
@@ -369,13 +616,40 @@ class Ledger:
         What there is and what is taken, at one moment.
         """
 
+@disjoint_base
+class MetricRegistry:
+    """
+    The metric families of a program, kept in Rust.
+    """
+    def __new__(cls, /) -> MetricRegistry: ...
+    def families(
+        self, /
+    ) -> list[tuple[str, str, str, list[str], list[tuple[str, list[str], str | None, float]]]]:
+        """
+        Every family as plain values: name, help, kind, label names, and each sample's suffix, label values,
+        `le` and value.
+        """
+    def render(self, /, *, openmetrics: bool = False) -> bytes:
+        """
+        The exposition of every family: Prometheus' text format, or OpenMetrics.
+        """
+    def sweep(self, /, keep_for: SupportsIndex) -> int:
+        """
+        Forget series that nobody holds and that did not change through `keep_for` calls of this. Returns how
+        many went.
+        """
+    def unregister(self, /, name: str) -> bool:
+        """
+        Forget a family. False: there was none of this name.
+        """
+
 @final
 class PortLease:
     """
     One leased port. Give it back with `release()`, or use it in a `with` block.
     """
     def __enter__(self, /) -> PortLease: ...
-    def __exit__(self, /, *_exception: "object") -> None: ...
+    def __exit__(self, /, *_exception: object) -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -430,7 +704,7 @@ class Ports:
         """
         Who holds a port, or None.
         """
-    def holders(self, /) -> "dict[int, str]":
+    def holders(self, /) -> dict[int, str]:
         """
         Every leased port and its holder, by number.
         """
@@ -456,6 +730,78 @@ class Ports:
 
         Raises:
             NotHeld: it is not leased.
+        """
+
+@final
+class Registry:
+    """
+    Which instances of which service there are. Safe to share between threads.
+
+    >>> registry = Registry()
+    >>> registry.register("web", "web.1", address="127.0.0.1:30001", labels={"zone": "a"})
+    1
+    >>> registry.lookup("web")
+    [<Instance web.1 of web at 127.0.0.1:30001>]
+    >>> registry.with_label("zone", "b")
+    []
+    """
+    def __contains__(self, name: Any, /) -> bool: ...
+    def __len__(self, /) -> int: ...
+    def __new__(cls, /) -> Registry: ...
+    def __repr__(self, /) -> str: ...
+    def deregister(self, /, name: str) -> bool:
+        """
+        Take an instance out. False: it was not there.
+        """
+    def get(self, /, name: str) -> Instance | None:
+        """
+        The instance of this name, or None.
+        """
+    def lookup(self, /, service: str) -> list[Instance]:
+        """
+        The instances of a service.
+        """
+    def register(
+        self, /, service: str, name: str, *, address: str | None = None, labels: dict[str, str] | None = None
+    ) -> int:
+        """
+        Register an instance, or replace what is registered under its name. Returns the revision.
+
+        Raises:
+            AlreadyHeld: another service has an instance of this name.
+        """
+    def services(self, /) -> list[str]:
+        """
+        The names of all services, sorted.
+        """
+    def set_tools(self, /, service: str, tools: SupportsGetItem[int, str]) -> None:
+        """
+        Say which tools a service offers; what it offered before is forgotten.
+
+        Raises:
+            UnknownService: no instance of it is registered.
+        """
+    def snapshot(self, /) -> Snapshot:
+        """
+        Everything as it is now. Costs the same however many instances there are.
+        """
+    def snapshot_and_watch(
+        self, /, service: str | None = None, *, queue: SupportsIndex = ...
+    ) -> tuple[Snapshot, Watcher]:
+        """
+        A snapshot, and a watcher of every change after it: nothing is lost between the two.
+        """
+    def watch(self, /, service: str | None = None, *, queue: SupportsIndex = ...) -> Watcher:
+        """
+        Hear every change from now on, of one service or of all. At most `queue` changes wait.
+        """
+    def with_label(self, /, key: str, value: str) -> list[Instance]:
+        """
+        The instances that bear this label.
+        """
+    def with_tool(self, /, tool: str) -> list[str]:
+        """
+        The services that offer a tool of this name.
         """
 
 @final
@@ -489,6 +835,28 @@ class Resources:
         """
 
 @final
+class Snapshot:
+    """
+    Every instance at one revision. Later changes of the registry do not show.
+    """
+    def __contains__(self, name: Any, /) -> bool: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    def get(self, /, name: str) -> Instance | None:
+        """
+        The instance of this name, or None.
+        """
+    def instances(self, /) -> list[Instance]:
+        """
+        Every instance, in no order that means anything.
+        """
+    @property
+    def revision(self, /) -> int:
+        """
+        The last change that it shows.
+        """
+
+@final
 class Usage:
     """
     What a pool has and what is taken of it, at one moment.
@@ -515,6 +883,28 @@ class Usage:
     def used(self, /) -> Resources:
         """
         What is reserved.
+        """
+
+@final
+class Watcher:
+    """
+    Hears every change of a registry, in order, through a bounded queue.
+    """
+    def __len__(self, /) -> int:
+        """
+        How many changes wait.
+        """
+    def __repr__(self, /) -> str: ...
+    def fileno(self, /) -> int:
+        """
+        A file descriptor that is readable while changes wait.
+        """
+    def get(self, /, timeout: SupportsFloat | SupportsIndex | None = None) -> Change | None:
+        """
+        The next change, or None when there is none within `timeout` seconds; at once without one.
+
+        Raises:
+            WatchLagged: changes were dropped because the queue was full: take a new snapshot.
         """
 
 def format_size(size: SupportsIndex) -> str:

@@ -5,7 +5,9 @@
 
 use backstay_graph::GraphError;
 use backstay_ledger::{InvalidSize, LedgerError, PortError};
+use backstay_registry::{Lagged, RegistryError};
 use backstay_supervisor::KeeperError;
+use backstay_telemetry::MetricError;
 use pyo3::PyErr;
 use pyo3::exceptions::PyValueError;
 
@@ -17,10 +19,12 @@ mod python {
     import_exception!(backstay.errors, CycleError);
     import_exception!(backstay.errors, DoesNotFit);
     import_exception!(backstay.errors, KeeperError);
+    import_exception!(backstay.errors, MetricError);
     import_exception!(backstay.errors, NotHeld);
     import_exception!(backstay.errors, PortHeld);
     import_exception!(backstay.errors, PortsExhausted);
     import_exception!(backstay.errors, UnknownService);
+    import_exception!(backstay.errors, WatchLagged);
 }
 
 /// An error that has a Python exception.
@@ -100,5 +104,35 @@ impl IntoPython for GraphError {
 impl IntoPython for InvalidSize {
     fn into_python(self) -> PyErr {
         PyValueError::new_err(self.to_string())
+    }
+}
+
+impl IntoPython for RegistryError {
+    fn into_python(self) -> PyErr {
+        let message = self.to_string();
+        match self {
+            Self::NameTaken { .. } => python::AlreadyHeld::new_err(message),
+            Self::UnknownService { .. } => python::UnknownService::new_err(message),
+        }
+    }
+}
+
+impl IntoPython for Lagged {
+    fn into_python(self) -> PyErr {
+        python::WatchLagged::new_err((self.to_string(), self.missed))
+    }
+}
+
+impl IntoPython for MetricError {
+    fn into_python(self) -> PyErr {
+        let message = self.to_string();
+        match self {
+            Self::InvalidName { .. }
+            | Self::InvalidLabel { .. }
+            | Self::Registered { .. }
+            | Self::LabelCount { .. }
+            | Self::InvalidBuckets { .. }
+            | Self::Decrease { .. } => python::MetricError::new_err(message),
+        }
     }
 }

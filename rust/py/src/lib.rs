@@ -8,12 +8,18 @@
     clippy::doc_link_with_quotes,
     reason = "the doc comments of this crate are Python's docstrings"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 hands converted arguments over by value"
+)]
 
 mod daemon;
 mod errors;
 mod graph;
 mod ledger;
+mod metrics;
 mod ports;
+mod registry;
 mod shapes;
 
 /// The extension module; each submodule file adds its classes here.
@@ -28,7 +34,11 @@ mod _core {
     #[pymodule_export]
     use crate::ledger::{Lease, Ledger, Resources, Usage, format_size, parse_size};
     #[pymodule_export]
+    use crate::metrics::{Counter, Gauge, Histogram, MetricRegistry};
+    #[pymodule_export]
     use crate::ports::{PortLease, Ports, port_is_free};
+    #[pymodule_export]
+    use crate::registry::{Change, Instance, Registry, Snapshot, Watcher};
 
     /// The version of the extension, equal to the wheel's.
     #[pyfunction]
