@@ -15,13 +15,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-server = MCPServer("clock", version="1.2.3")
 
-
-@server.tool()
 def now(zone: str, offset: int = 0) -> str:
     """Say the time.
 
@@ -30,37 +26,56 @@ def now(zone: str, offset: int = 0) -> str:
     return f"noon in {zone}, {offset} later"
 
 
-@server.tool()
 def broken() -> str:
     """Fail."""
     raise ToolError("no battery")
 
 
-@server.tool()
 async def slow(ctx: Context) -> str:
     """Report progress on the way."""
     await ctx.report_progress(1, 2)
     return "done"
 
 
-def serve_gateway(state_dir: Path) -> Callable[[], None]:
-    """Serve it as `/mcp` and `/mcp/clock`; the result stops it."""
-    path = state_dir / GATEWAY
-    path.parent.mkdir(parents=True, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    with short_address(path) as address:
-        listener.bind(address)
-    listener.listen()
-    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    app = server.streamable_http_app(streamable_http_path="/mcp/clock", transport_security=security)
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on")
-    running = ControlServer(config)
-    thread = threading.Thread(target=asyncio.run, args=(running.serve(sockets=[listener]),))
-    thread.start()
+async def forever() -> str:
+    """Never answer."""
+    await asyncio.Event().wait()
+    return "never"
 
-    def stop() -> None:
-        running.stop()
-        thread.join()
-        listener.close()
 
-    return stop
+def make_server() -> MCPServer:
+    server = MCPServer("clock", version="1.2.3")
+    for tool in (now, broken, slow, forever):
+        server.add_tool(tool)
+    return server
+
+
+class Gateway:
+    """Serves it as `/mcp/clock`; its socket outlives it, as the keeper's do."""
+
+    def __init__(self, state_dir: Path) -> None:
+        path = state_dir / GATEWAY
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        with short_address(path) as address:
+            self.listener.bind(address)
+        self.listener.listen()
+        self.start()
+
+    def start(self) -> None:
+        server = make_server()
+        security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+        app = server.streamable_http_app(streamable_http_path="/mcp/clock", transport_security=security)
+        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=0)
+        self.running = ControlServer(config)
+        own = self.listener.dup()
+        self.thread = threading.Thread(target=asyncio.run, args=(self.running.serve(sockets=[own]),))
+        self.thread.start()
+
+    def die(self) -> None:
+        self.running.stop()
+        self.thread.join()
+
+    def close(self) -> None:
+        self.die()
+        self.listener.close()

@@ -27,7 +27,7 @@ from backstay.fleet import Described
 from mypy import api as mypy
 
 from tests.fake_fleet import FakeFleet
-from tests.fake_gateway import serve_gateway
+from tests.fake_gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,16 +179,16 @@ async def test_logs_and_metrics_and_calls_need_a_fleet_that_runs(folder: Path) -
 
 
 async def test_a_tool_is_called_and_its_failure_is_raised(folder: Path) -> None:
-    stop = serve_gateway(folder / STATE_DIR)
+    gateway = Gateway(folder / STATE_DIR)
     try:
         fleet = Fleet.load()
         assert (await fleet.call("clock", "now", {"zone": "UTC"})).text == "noon in UTC, 0 later"
         with pytest.raises(CallFailed, match="no battery"):
             await fleet.call("clock", "broken")
         assert (await fleet.call("clock", "broken", raise_on_error=False)).is_error
-        assert [tool.name for tool in await fleet.tools("clock")] == ["now", "broken", "slow"]
+        assert [tool.name for tool in await fleet.tools("clock")] == ["now", "broken", "slow", "forever"]
     finally:
-        await asyncio.to_thread(stop)
+        await asyncio.to_thread(gateway.close)
 
 
 def test_a_wrong_stack_file_is_refused_when_it_is_read(folder: Path) -> None:

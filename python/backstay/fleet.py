@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from backstay.client.aio import AsyncControl, exchange
+from backstay.client.patience import Patience
 from backstay.client.sockets import GATEWAY, STATE_DIR
 from backstay.errors import ApiError, BackstayError, BadAnswer, CallFailed, DaemonNotRunning, DeployFailed
 
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from backstay.client.mcp import CallResult, Tool
     from backstay.config import Stack
     from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
-
-RESTART_S = 20.0
-"""How long a dead daemon is waited for: the keeper starts the next one at once."""
-
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 1.0
 
 
 class Described:
@@ -332,34 +327,6 @@ class Fleet(Described):
         if answer.status >= 400:
             raise ApiError(f"the gateway answered HTTP {answer.status}", status=answer.status)
         return body
-
-
-class Patience:
-    """How long, and how often, a daemon that died is asked again; the keeper's socket outlives it."""
-
-    def __init__(self, seconds: float = RESTART_S) -> None:
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
-        self._delay = FIRST_WAIT_S
-
-    def renew(self) -> None:
-        """Begin anew: the daemon answers."""
-        self._deadline = time.monotonic() + self._seconds
-        self._delay = FIRST_WAIT_S
-
-    async def wait(self) -> None:
-        """Wait a little, twice as long each time.
-
-        Raises:
-            DaemonNotRunning: It was waited for long enough.
-        """
-        if time.monotonic() > self._deadline:
-            raise DaemonNotRunning(
-                f"the daemon did not come back in {self._seconds:g} s",
-                hint="`.backstay/logs/daemon.log` says why it ended",
-            )
-        await asyncio.sleep(self._delay)
-        self._delay = min(2 * self._delay, LONGEST_WAIT_S)
 
 
 def _succeeded(result: DeployResult) -> DeployResult:

@@ -10,7 +10,7 @@ from backstay.cli.call import typed
 from backstay.client.sockets import STATE_DIR
 
 from tests.fake_fleet import FakeFleet
-from tests.fake_gateway import serve_gateway
+from tests.fake_gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def gateway(folder: Path) -> Iterator[None]:
-    stop = serve_gateway(folder / STATE_DIR)
+    gateway = Gateway(folder / STATE_DIR)
     yield
-    stop()
+    gateway.close()
 
 
 @pytest.mark.usefixtures("gateway")
@@ -52,7 +52,7 @@ def test_tools_are_listed_with_their_arguments(cli: Cli) -> None:
     lines = cli("tools", "clock").stdout.splitlines()
     assert lines[0].split() == ["TOOL", "ARGUMENTS", "DESCRIPTION"]
     assert lines[1].split(maxsplit=3) == ["now", "zone", "[offset]", "Say the time."]
-    assert {tool["name"] for tool in cli.json("tools", "clock")} == {"now", "broken", "slow"}
+    assert {tool["name"] for tool in cli.json("tools", "clock")} == {"now", "broken", "slow", "forever"}
 
 
 @pytest.mark.usefixtures("gateway")

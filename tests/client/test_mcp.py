@@ -8,7 +8,7 @@ import pytest
 from backstay.client.mcp import session
 from backstay.errors import CallFailed, DaemonNotRunning
 
-from tests.fake_gateway import serve_gateway
+from tests.fake_gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Iterator[Path]:
-    stop = serve_gateway(tmp_path)
+    gateway = Gateway(tmp_path)
     yield tmp_path
-    stop()
+    gateway.close()
 
 
 async def test_a_session_learns_who_the_server_is(state_dir: Path) -> None:
@@ -31,7 +31,7 @@ async def test_a_session_learns_who_the_server_is(state_dir: Path) -> None:
 async def test_tools_are_listed_and_called(state_dir: Path) -> None:
     async with session(state_dir, "clock") as client:
         tools = {tool.name: tool for tool in await client.tools()}
-        assert set(tools) == {"now", "broken", "slow"}
+        assert set(tools) == {"now", "broken", "slow", "forever"}
         assert tools["now"].input_schema["required"] == ["zone"]
         result = await client.call("now", {"zone": "Łódź"})
         assert (result.text, result.is_error) == ("noon in Łódź, 0 later", False)

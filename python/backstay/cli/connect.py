@@ -15,17 +15,13 @@ if TYPE_CHECKING:
 
 @verb("connect")
 @click.argument("service", required=False, shell_complete=complete.services)
-def command(settings: Settings, service: str | None) -> int:
+def command(settings: Settings, service: str | None) -> None:
     """Speak MCP on stdin and stdout: the whole fleet, or one server of it.
 
     For desktop clients that start their servers themselves: give them `backstay` as the command and
     `-f /path/to/backstay.yaml connect` as its arguments. The fleet must be up; when its daemon restarts, the
     connection is made again.
     """
-    from backstay.client.sockets import GATEWAY
+    from backstay.client.bridge import bridge
 
-    socket = locate.state_dir(settings) / GATEWAY
-    from backstay import _core
-
-    _core.connect_bridge(str(socket), "/mcp" if service is None else f"/mcp/{service}")
-    return 0
+    bridge(locate.state_dir(settings), service)

@@ -165,6 +165,8 @@ class ServerEvents:
     def __init__(self) -> None:
         self._lines = Lines()
         self._data: list[bytes] = []
+        self.last_id: str | None = None
+        """The id of the last event that had one: a stream can be resumed there."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take what arrived; return the data of the events that it ends."""
@@ -176,6 +178,8 @@ class ServerEvents:
                 self._data = []
             elif line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
+            elif line.startswith(b"id:"):
+                self.last_id = line[3:].removeprefix(b" ").decode(errors="replace")
         return events
 
 
