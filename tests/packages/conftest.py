@@ -35,7 +35,6 @@ def user(tmp_path: Path) -> User:
         "GOFLAGS": "-modcacherw -buildvcs=false",
         "GOSUMDB": "off",
         "GOPROXY": "off",
-        "CARGO_NET_OFFLINE": "true",
         "UV_PYTHON_DOWNLOADS": "never",
         "npm_config_update_notifier": "false",
         "npm_config_fetch_retries": "0",

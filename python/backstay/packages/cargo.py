@@ -7,11 +7,14 @@ checksum, and the user's registry, proxy and source replacement settings hold.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
 
 from backstay.packages import native, tools
 from backstay.packages.executable import choose
@@ -32,15 +35,11 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
     native.refuse_options(request)
     step = f"resolve {request}"
     with job.store.scratch() as work:
-        crate, checksum = await _fetch(job, work, request.version or "*", step)
-        version = str(crate["version"])
+        version, checksum, source = await _fetch(job, work, request.version or "*", step)
         tree: dict[str, Any] = {}
-        source = Path(crate["manifest_path"]).parent
         if not (source / "Cargo.lock").is_file():
-            copied = work / "crate"
-            await asyncio.to_thread(shutil.copytree, source, copied)
-            await _cargo(job, "generate-lockfile", *_at(copied), cwd=work, step=step)
-            tree = {"lock": (copied / "Cargo.lock").read_text().splitlines()}
+            await _cargo(job, "generate-lockfile", *_at(source), cwd=work, step=step)
+            tree = {"lock": (source / "Cargo.lock").read_text().splitlines()}
     return LockedPackage(kind="cargo", name=request.name, version=version, integrity=checksum, tree=tree)
 
 
@@ -48,19 +47,21 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
     """Build a pinned crate; what its marker says."""
     step = f"build cargo:{locked.name} {locked.version}"
     with job.store.scratch() as scratch:
-        crate, checksum = await _fetch(job, scratch, f"={locked.version}", step)
+        _, checksum, source = await _fetch(job, scratch, f"={locked.version}", step)
         if checksum != locked.integrity:
             raise failure(
                 step,
                 tail=f"the registry's checksum is {checksum}, backstay.lock pins {locked.integrity}",
                 hint="find out why it changed before you run `backstay lock --upgrade`",
             )
-        source = scratch / "crate"
-        await asyncio.to_thread(shutil.copytree, Path(crate["manifest_path"]).parent, source)
         if "lock" in locked.tree:
             (source / "Cargo.lock").write_text("\n".join(locked.tree["lock"]) + "\n")
-        target = scratch / "target"
+        described = await _cargo(
+            job, "metadata", "--no-deps", "--format-version", "1", *_at(source), cwd=scratch, step=step
+        )
+        crate = json.loads(described)["packages"][0]
         name, _ = choose(binaries(crate), package=locked.name, entry=job.request.entry)
+        target = scratch / "target"
         how = ("--release", "--locked", "--bin", name, "--target-dir", str(target), *_at(source))
         await _cargo(job, "build", *how, cwd=scratch, step=step)
         return native.keep(target / "release" / name, work)
@@ -71,23 +72,41 @@ def binaries(crate: dict[str, Any]) -> dict[str, str]:
     return {target["name"]: target["src_path"] for target in crate["targets"] if "bin" in target["kind"]}
 
 
-async def _fetch(job: Job, work: Path, version: str, step: str) -> tuple[dict[str, Any], str | None]:
-    """Download a crate; its metadata and its checksum."""
-    work /= "project"  # beside the crate, not above it: cargo would take ours for its workspace
-    (work / "src").mkdir(parents=True)
-    (work / "src" / "lib.rs").touch()
-    (work / "Cargo.toml").write_text(
+async def _fetch(job: Job, work: Path, version: str, step: str) -> tuple[str, str | None, Path]:
+    """Download a crate: its version, its checksum, and a copy of its source."""
+    name = job.request.name
+    project = work / "project"  # beside the copy, not above it: cargo would take ours for its workspace
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "lib.rs").touch()
+    (project / "Cargo.toml").write_text(
         '[package]\nname = "backstay-install"\nversion = "0.0.0"\nedition = "2021"\n'
-        f"[workspace]\n[dependencies]\n{json.dumps(job.request.name)} = {json.dumps(version)}\n"
+        f"[workspace]\n[dependencies]\n{json.dumps(name)} = {json.dumps(version)}\n"
     )
-    described = json.loads(await _cargo(job, "metadata", "--format-version", "1", cwd=work, step=step))
-    pinned = tomllib.loads((work / "Cargo.lock").read_text())["package"]
-    crates = [crate for crate in described["packages"] if crate["name"] == job.request.name]
-    crate = max(crates, key=lambda crate: [int(part) for part in crate["version"].split("-")[0].split(".")])
-    checksums = [
-        p.get("checksum") for p in pinned if (p["name"], p["version"]) == (crate["name"], crate["version"])
-    ]
-    return crate, checksums[0] if checksums else None
+    await _cargo(job, "generate-lockfile", cwd=project, step=step)
+    pinned = tomllib.loads((project / "Cargo.lock").read_text())["package"]
+    crate = max((p for p in pinned if p["name"] == name), key=lambda p: Version(p["version"]))
+    about = await _cargo(job, "-vV", cwd=project, step=step)
+    host = next((line.split()[1] for line in about.splitlines() if line.startswith("host:")), None)
+    await _cargo(job, "fetch", "--locked", *(("--target", host) if host else ()), cwd=project, step=step)
+    fetched = _downloaded(job, f"{name}-{crate['version']}", crate.get("checksum"))
+    if fetched is None:  # the user's settings replace the registry: only cargo knows by what
+        vendored = work / "vendored"
+        how = ("--respect-source-config", "--versioned-dirs", "--locked", str(vendored))
+        await _cargo(job, "vendor", *how, cwd=project, step=step)
+        fetched = vendored / f"{name}-{crate['version']}"
+    source = work / "crate"
+    await asyncio.to_thread(shutil.copytree, fetched, source)
+    return crate["version"], crate.get("checksum"), source
+
+
+def _downloaded(job: Job, name: str, checksum: str | None) -> Path | None:
+    """Where cargo unpacked a crate, if its archive is the one with this checksum."""
+    home = Path(job.env.get("CARGO_HOME") or Path(job.env["HOME"], ".cargo"))
+    for archive in home.glob(f"registry/cache/*/{name}.crate"):
+        unpacked = home / "registry" / "src" / archive.parent.name / name
+        if unpacked.is_dir() and hashlib.sha256(archive.read_bytes()).hexdigest() == checksum:
+            return unpacked
+    return None
 
 
 def _at(source: Path) -> tuple[str, str]:

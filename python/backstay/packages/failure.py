@@ -102,12 +102,15 @@ _RULES = (
     ),
 )
 _NOT_FOUND = re.compile(
-    r"E404|404 Not Found|was not found in the (?:package registry|provided)|no matching package named"
+    r"E404|404 Not Found|was not found in the (?:package registry|provided)"
+    r"|no matching package (?:named|found)"
     r"|could not find `?[\w-]+`? in registry"
     r"|(?:module|repository) [\w./-]+.*not found|package [\w-]+ not found"
     r"|unrecognized import path|404 page not found|reading https?://\S+: 404",
     re.IGNORECASE,
 )
+#: What a Go proxy was asked for when it refused: its answers differ (404, 403, no file), the paths do not.
+_GO_PROXY = re.compile(r"reading \S+/@(?:v/(list|v\S+?)(?:\.info)?|latest): (?:4\d\d |no such file)")
 _NO_VERSION = re.compile(
     r"ETARGET|No matching version found|there (?:is|are) no versions? of|only .* is available"
     r"|failed to select a version|unknown revision|invalid version|no matching versions for query"
@@ -141,7 +144,17 @@ def explain(
 
 def is_missing_version(failed: CommandFailed) -> bool:
     """Whether a version was asked for that does not exist: worth asking which do."""
-    return _NO_VERSION.search(failed.tail) is not None and _NOT_FOUND.search(failed.tail) is None
+    return _missing(failed.tail) == "version"
+
+
+def _missing(output: str) -> str | None:
+    """What does not exist: the `version` or the `package`; none if it is something else that went wrong."""
+    proxy = _GO_PROXY.search(output)
+    if proxy:
+        return "package" if proxy[1] in (None, "list") else "version"
+    if _NOT_FOUND.search(output):
+        return "package"
+    return "version" if _NO_VERSION.search(output) else None
 
 
 def explain_os_error(error: OSError, step: str, cache: Path) -> PackageError:
@@ -156,17 +169,19 @@ def explain_os_error(error: OSError, step: str, cache: Path) -> PackageError:
 
 
 def _hint(output: str, request: Request, cache: Path, versions: tuple[str, ...]) -> str:
-    for rule in _RULES:
+    missing = _missing(output) if _GO_PROXY.search(output) else None
+    for rule in () if missing else _RULES:
         found = rule.sign.search(output)
         if found:
             groups = [group for group in found.groups() if group]
             return rule.hint.format(*groups, *[""] * 4, cache=cache)
-    if _NO_VERSION.search(output) and not _NOT_FOUND.search(output):
+    missing = missing or _missing(output)
+    if missing == "version":
         if versions:
             shown = ", ".join(versions[:8]) + (" …" if len(versions) > 8 else "")
             return f"versions of {request.name} that exist: {shown}"
         return f"ask for a version of {request.name} that exists, or for none: then the newest is taken"
-    if _NOT_FOUND.search(output):
+    if missing == "package":
         near = nearest(request.kind, request.name)
         if near:
             return f"did you mean {' or '.join(near)}?"

@@ -80,7 +80,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "github.com/hashicorp/terraform-mcp-server",
         "github.com/mark3labs/mcp-filesystem-server",
     ),
-    "cargo": ("rust-mcp-filesystem", "mcp-server-rs", "kumo-mcp"),
+    "cargo": ("rust-mcp-filesystem",),
 }
 
 

@@ -57,7 +57,7 @@ async def build(job: Job, locked: LockedPackage, node: runtime.Runtime, work: Pa
     await asyncio.to_thread(project.copy, root, app, sources(root)[1])
     described = _described(app, f"build {job.request}")
     env = npm.with_node(job, node)
-    if locked.tree:
+    if not any((app / name).is_file() for name in _LOCKS):
         lock = {
             "name": described.get("name"),
             "lockfileVersion": 3,
