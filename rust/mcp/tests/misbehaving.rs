@@ -46,8 +46,8 @@ async fn one_that_prints_text_and_ends_is_shown_with_its_text() {
     .await;
     assert_eq!(
         error.to_string(),
-        "`fake.1` ended before it answered `initialize`; on stdout it printed 3 lines that are no MCP message\n  \
-         | Error: Cannot find module 'x'\n  |  at y\n  | {\"level\":\"info\"}"
+        "`fake.1` ended before it answered `initialize`; on stdout it printed 4 lines that are no MCP message\n  \
+         | Error: Cannot find module 'x'\n  |  at y\n  | {\"level\":\"info\"}\n  | no end"
     );
     assert!(error.hint().contains("stderr"), "{}", error.hint());
 }

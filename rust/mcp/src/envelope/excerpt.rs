@@ -5,6 +5,7 @@ const SHOWN_LENGTH: usize = 160;
 /// The start of something, on one line and without control characters.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_LENGTH * 4)]);
+    let text = text.trim_end();
     let mut shown: String = text
         .chars()
         .take(SHOWN_LENGTH)

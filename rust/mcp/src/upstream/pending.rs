@@ -160,6 +160,11 @@ impl Pending {
             .map(|waiting| waiting.heard.elapsed())
     }
 
+    /// Whether an answer's id is this one of ours.
+    pub(super) fn is_of(raw: &[u8], id: u64) -> bool {
+        id_number(raw) == Some(id)
+    }
+
     /// Whether the call is still in flight.
     pub(super) fn is_waiting(&self, id: u64) -> bool {
         self.table.lock().calls.contains_key(&id)

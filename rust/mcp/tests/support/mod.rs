@@ -6,6 +6,8 @@
     reason = "a test may die of what it did not expect"
 )]
 
+pub mod http;
+
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;

@@ -67,7 +67,7 @@ impl Reader {
                 self.buffer.reserve(CHUNK);
             }
             match self.pipe.try_read_buf(&mut self.buffer) {
-                Ok(0) => return Ok(Line::End),
+                Ok(0) => return Ok(self.rest()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.pipe.readable().await?;
@@ -109,6 +109,17 @@ impl Reader {
             end
         });
         Some(Line::Whole(line))
+    }
+
+    /// What there is when nothing more comes: a last line without its line break, then the end.
+    fn rest(&mut self) -> Line {
+        self.searched = 0;
+        let rest = std::mem::take(&mut self.buffer).freeze();
+        if rest.is_empty() || self.skim.is_some() {
+            Line::End
+        } else {
+            Line::Whole(rest)
+        }
     }
 
     fn drop_front(&mut self, count: usize) {
@@ -153,7 +164,9 @@ mod tests {
         assert_eq!(reader.next().await.unwrap(), whole(""));
         server.write_all(b"f\n").unwrap();
         assert_eq!(reader.next().await.unwrap(), whole("half"));
+        server.write_all(b"no end").unwrap();
         drop(server);
+        assert_eq!(reader.next().await.unwrap(), whole("no end"));
         assert_eq!(reader.next().await.unwrap(), Line::End);
     }
 

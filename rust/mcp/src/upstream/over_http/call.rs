@@ -1,0 +1,183 @@
+//! A request and its response, whatever form that has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::Incoming;
+use tokio::time::{sleep, timeout};
+
+use super::super::call::CallError;
+use super::super::core::Core;
+use super::super::info::ServerInfo;
+use super::super::pending::Pending;
+use super::pump::{Ended, pump};
+use super::session::forgotten;
+use super::{EXPLANATION, HttpLink, LONGEST_RETRY, RETRY, is_events, kind};
+use crate::envelope::Envelope;
+use crate::transport::http::{BodyError, Events, explain, read_whole};
+
+/// How long the rest of a stream may take to end after its answer came, so that its connection can be used again.
+const TAIL: Duration = Duration::from_secs(5);
+
+/// What became of a response.
+enum Taken {
+    /// The answer was in it.
+    Answered,
+    /// The server does not know the session.
+    Forgotten,
+}
+
+impl HttpLink {
+    /// Sends a request and receives what comes in response, until its answer has come.
+    pub(in super::super) async fn call(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        id: u64,
+        body: Vec<u8>,
+        opens: bool,
+    ) -> Result<(), CallError> {
+        let body = Bytes::from(body);
+        if opens {
+            let response = self.post(core, None, body).await?;
+            self.open_session(core, response.headers())?;
+            return self.take(core, id, None, response).await.map(drop);
+        }
+        let info = Arc::clone(&core.info.read());
+        let response = self.post(core, Some(&info), body.clone()).await?;
+        if matches!(
+            self.take(core, id, Some(&info), response).await?,
+            Taken::Answered
+        ) {
+            return Ok(());
+        }
+        Self::renew(Arc::clone(self), Arc::clone(core), info).await?;
+        let info = Arc::clone(&core.info.read());
+        let response = self.post(core, Some(&info), body).await?;
+        match self.take(core, id, Some(&info), response).await? {
+            Taken::Answered => Ok(()),
+            Taken::Forgotten => Err(no_answer(core, "it forgets every session at once")),
+        }
+    }
+
+    /// Receives the response to a request.
+    async fn take(
+        &self,
+        core: &Arc<Core>,
+        id: u64,
+        within: Option<&ServerInfo>,
+        response: Response<Incoming>,
+    ) -> Result<Taken, CallError> {
+        let kind = kind(&response);
+        let (parts, body) = response.into_parts();
+        if !parts.status.is_success() {
+            let said = read_whole(body, EXPLANATION).await.unwrap_or_default();
+            // Such a status may come with the answer itself, which says more; anything else in it is not for us.
+            let answer = Envelope::parse(said.clone(), core.limits)
+                .is_ok_and(|said| Pending::is_of(said.id_bytes(), id));
+            if answer
+                && core.receive(said.clone(), Some(id)).is_ok()
+                && !core.pending.is_waiting(id)
+            {
+                return Ok(Taken::Answered);
+            }
+            if within.is_some_and(|info| info.session.is_some()) && forgotten(parts.status, &said) {
+                return Ok(Taken::Forgotten);
+            }
+            return Err(Self::refused(core, parts.status, &parts.headers, &said));
+        }
+        if kind == "text/event-stream" {
+            return self.take_events(core, id, within, body).await;
+        }
+        if kind != "application/json" {
+            return Err(no_answer(
+                core,
+                &format!("{} with content of the type `{kind}`", parts.status),
+            ));
+        }
+        let body = match read_whole(body, core.limits.max_bytes).await {
+            Ok(body) => body,
+            Err(BodyError::TooLarge { limit }) => {
+                core.oversize(String::new());
+                return Err(CallError::AnswerTooLarge {
+                    instance: core.instance.clone(),
+                    limit,
+                });
+            }
+            Err(error) => return Err(no_answer(core, &error.to_string())),
+        };
+        match core.receive(body, Some(id)) {
+            Err(error) => Err(no_answer(core, &error.to_string())),
+            Ok(()) if core.pending.is_waiting(id) => Err(no_answer(
+                core,
+                "the JSON it sent is no answer to the request",
+            )),
+            Ok(()) => Ok(Taken::Answered),
+        }
+    }
+
+    /// Receives a stream of events until the answer has come, taking it up again where the server allows that.
+    async fn take_events(
+        &self,
+        core: &Arc<Core>,
+        id: u64,
+        within: Option<&ServerInfo>,
+        body: Incoming,
+    ) -> Result<Taken, CallError> {
+        let mut events = Events::new(body, core.limits.max_bytes);
+        let mut wait = RETRY;
+        loop {
+            let broken = match pump(core, Some(id), &mut events).await? {
+                Ended::Answered => {
+                    // Whatever else it says is received too, and the connection is free when it has ended.
+                    let core = Arc::clone(core);
+                    tokio::spawn(async move {
+                        timeout(TAIL, pump(&core, Some(id), &mut events))
+                            .await
+                            .map(drop)
+                    });
+                    return Ok(Taken::Answered);
+                }
+                Ended::Unanswered(broken) => broken,
+            };
+            let last = events.parser.last_id().to_owned();
+            if last.is_empty() {
+                return Err(no_answer(
+                    core,
+                    broken.as_deref().unwrap_or("its event stream ended"),
+                ));
+            }
+            // 2025-11-25: the server may end the stream at any time, and we come back for the rest.
+            sleep(
+                events
+                    .parser
+                    .retry()
+                    .map_or(wait, |retry| retry.min(LONGEST_RETRY)),
+            )
+            .await;
+            match self.get(within, &last).await {
+                Ok(response) if is_events(&response) => {
+                    wait = RETRY;
+                    events.continue_with(response.into_body());
+                }
+                Ok(response) => {
+                    let why = explain(response.status(), response.headers(), b"");
+                    let reason = format!(
+                        "its stream could not be taken up again: {}, {why}",
+                        response.status()
+                    );
+                    return Err(no_answer(core, &reason));
+                }
+                Err(_) => wait = (wait * 2).min(LONGEST_RETRY), // the call's own time ends this
+            }
+        }
+    }
+}
+
+fn no_answer(core: &Core, reason: &str) -> CallError {
+    CallError::NoAnswer {
+        instance: core.instance.clone(),
+        reason: reason.to_owned(),
+    }
+}
