@@ -1,0 +1,114 @@
+"""What an engine is given: one instance, whole and final, and the table of routes.
+
+The fields are those of `rust/supervisor/src/spec.rs` and of the gateway's routes; Rust refuses a key it
+does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["InstanceSpec", "LogPolicy", "Probe", "Restart", "Routes", "ServerRoute", "StopPolicy", "Upstream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """When an instance that ended is started again."""
+
+    condition: Literal["no", "on-failure", "always", "unless-stopped"] = "always"
+    max_attempts: int | None = None
+    delay_ms: int = 100
+    max_delay_ms: int = 30_000
+    window_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StopPolicy:
+    """How an instance is ended."""
+
+    eof: bool = False
+    signal: str = "SIGTERM"
+    grace_ms: int = 10_000
+    eof_grace_ms: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How an instance's health is asked for; `kind` is one of Rust's, `{"tcp": {"port": 6379}}`."""
+
+    kind: dict[str, dict[str, Any]]
+    interval_ms: int = 10_000
+    timeout_ms: int = 5_000
+    retries: int = 3
+    start_period_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogPolicy:
+    """How much of an instance's output is kept."""
+
+    max_bytes: int = 10 << 20
+    max_files: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """What to run, where, and what to do when it ends. Nothing here is a template."""
+
+    name: str
+    service: str
+    revision: int
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    working_dir: Path
+    stdio: Literal["logs", "mcp"]
+    ports: dict[str, int] = field(default_factory=dict)
+    restart: Restart = Restart()
+    stop: StopPolicy = StopPolicy()
+    probe: Probe | None = None
+    log: LogPolicy = LogPolicy()
+
+    def dump(self) -> bytes:
+        """Write it as Rust reads it."""
+        value = asdict(self)
+        value["working_dir"] = str(self.working_dir)
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One instance of a server, as the gateway reaches it: by pipes where it has no address."""
+
+    name: str
+    url: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRoute:
+    """One server behind the gateway."""
+
+    service: str
+    prefix: str
+    transport: Literal["stdio", "streamable-http", "sse"]
+    session: Literal["shared", "isolated", "global"]
+    instances: tuple[Upstream, ...]
+    tools: dict[str, list[str]] = field(default_factory=dict)
+    start_timeout_ms: int = 60_000
+    call_timeout_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The whole table; the gateway finds the difference itself."""
+
+    servers: tuple[ServerRoute, ...] = ()
+
+    def dump(self) -> bytes:
+        """Write it as Rust reads it."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
