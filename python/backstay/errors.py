@@ -15,6 +15,7 @@
     ├── UnknownService          a name that is not there (also: KeyError)
     ├── MetricError             a metric's definition or use is wrong (also: ValueError)
     ├── WatchLagged             a watcher fell behind and must take a new snapshot
+    ├── StateError              the state of a fleet could not be read or written
     ├── KeeperError             the keeper could not be started or reached
     ├── DaemonNotRunning        no daemon answers for this stack file
     ├── DaemonSilent            it does not answer in time
@@ -58,6 +59,7 @@ __all__ = [
     "PortHeld",
     "PortsExhausted",
     "ResourceError",
+    "StateError",
     "UnknownService",
     "WatchLagged",
 ]
@@ -210,6 +212,10 @@ class WatchLagged(BackstayError):
     def __init__(self, message: str = "", missed: int = 0) -> None:
         super().__init__(message)
         self.missed = missed
+
+
+class StateError(BackstayError):
+    """The state of a fleet could not be read or written."""
 
 
 class KeeperError(BackstayError):
