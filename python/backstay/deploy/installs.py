@@ -1,0 +1,51 @@
+"""Installations of a fleet: through its lock file, which is written as soon as something is pinned."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from backstay.deploy.build import Launched
+from backstay.packages import Lockfile, cache_dir, resolve_and_install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from backstay.config import Service
+
+__all__ = ["PackageInstaller"]
+
+LOCK = "backstay.lock"
+
+
+class PackageInstaller:
+    """Installs what the services of one stack ask for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self._lock: Lockfile | None = None
+        # Two installations that end together write one after the other.
+        self._saving = asyncio.Lock()
+
+    def begin(self, folder: Path) -> None:
+        """Read the lock file anew: it may have been changed by hand, or by `backstay lock`.
+
+        Raises:
+            PackageError: it cannot be read.
+        """
+        self._lock = Lockfile.load(folder / LOCK)
+
+    async def __call__(self, service: Service, progress: Callable[[str], None]) -> Launched:
+        """Put the package of a service in place and say how it starts.
+
+        Raises:
+            PackageError: it cannot be installed.
+        """
+        assert self._lock is not None
+        launch = await resolve_and_install(
+            service, lock=self._lock, cache=cache_dir(self.environ), environ=self.environ, progress=progress
+        )
+        async with self._saving:
+            await asyncio.to_thread(self._lock.save)
+        return Launched(launch.argv, dict(launch.env), launch.description)

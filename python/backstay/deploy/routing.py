@@ -1,0 +1,77 @@
+"""The gateway's routes, from what runs: which instances serve each server, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backstay.deploy.build import server_url
+from backstay.deploy.state import Fleet, Goal, Instance, Phase
+from backstay.engines.spec import Routes, ServerRoute, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from backstay.config import Service, Stack
+    from backstay.deploy.state import Service as Found
+
+__all__ = ["routes"]
+
+
+def routes(
+    fleet: Fleet,
+    stack: Stack | None,
+    config: Callable[[str, int], Service | None],
+    ports: Callable[[str], Mapping[str, int]],
+    headers: Callable[[Service, str], dict[str, str]],
+) -> Routes:
+    """Give the whole table.
+
+    An instance is in it from before it starts, so that the gateway shakes hands as soon as it can, until
+    before it is asked to end. How it is reached is as its revision says (`config`); how the server is shown
+    to clients is as the stack file says now, whichever revision runs.
+    """
+    servers = []
+    for found in fleet.services.values():
+        if found.target is None or not found.target.revision.server or found.goal is Goal.STOP:
+            continue
+        serving = [i for i in found.instances.values() if i.phase.alive and i.phase is not Phase.STOPPING]
+        route = _route(found, serving, stack, config, ports, headers)
+        if route is not None:
+            servers.append(route)
+    return Routes(tuple(servers))
+
+
+def _route(
+    found: Found,
+    serving: list[Instance],
+    stack: Stack | None,
+    config: Callable[[str, int], Service | None],
+    ports: Callable[[str], Mapping[str, int]],
+    headers: Callable[[Service, str], dict[str, str]],
+) -> ServerRoute | None:
+    assert found.target is not None
+    of_target = config(found.name, found.target.revision.number)
+    shown = stack.services.get(found.name) if stack else None
+    if of_target is None or of_target.mcp is None:
+        return None
+    mcp = shown.mcp if shown and shown.mcp else of_target.mcp
+    instances = []
+    for instance in sorted(serving, key=lambda i: i.name):
+        service = config(found.name, instance.revision.number) or of_target
+        instances.append(
+            Upstream(
+                name=instance.name,
+                url=server_url(service, ports(instance.name)),
+                headers=headers(service, instance.name) if instance.revision.http else {},
+            )
+        )
+    return ServerRoute(
+        service=found.name,
+        prefix=found.name if mcp.prefix is None else mcp.prefix,
+        transport=of_target.mcp.transport or "stdio",
+        session=mcp.session,
+        instances=tuple(instances),
+        tools={"allow": list(mcp.tools.allow), "deny": list(mcp.tools.deny)},
+        start_timeout_ms=round(mcp.start_timeout * 1000),
+        call_timeout_ms=round(mcp.call_timeout * 1000),
+    )
