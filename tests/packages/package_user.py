@@ -22,10 +22,11 @@ class User:
     root: Path
     environ: dict[str, str]
     progress: list[str] = field(default_factory=list)
+    kept_cache: Path | None = None
 
     @property
     def cache(self) -> Path:
-        return self.root / "cache" / "backstay"
+        return self.kept_cache or self.root / "cache" / "backstay"
 
     @property
     def stack(self) -> Path:

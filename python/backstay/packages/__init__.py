@@ -6,7 +6,7 @@ of a server that died and names the cure.
 """
 
 from backstay.errors import PackageError
-from backstay.packages.diagnose import Diagnosis, diagnose
+from backstay.packages.diagnose import Diagnosis, diagnose, diagnose_stdout
 from backstay.packages.install import resolve_and_install
 from backstay.packages.launch import Launch, LockedPackage
 from backstay.packages.lock import Lockfile
@@ -23,6 +23,7 @@ __all__ = [
     "Request",
     "cache_dir",
     "diagnose",
+    "diagnose_stdout",
     "inherited",
     "resolve_and_install",
 ]

@@ -64,6 +64,7 @@ _RULES = (
     _rule(
         r"linker `?(\w+)`? not found|unable to execute '?(\w+)'?: No such file|no acceptable C compiler"
         r"|(\bcc\b|\bgcc\b|\bg\+\+)[: ].{0,20}(?:not found|No such file)"
+        r"|command '[\w-]*(?:cc|g\+\+|clang)' failed: No such file"
         r"|gyp ERR! (?:stack Error: )?not found: make",
         "a compiler is missing: install one (Debian, Ubuntu: `apt-get install build-essential`; Fedora: "
         "`dnf group install development-tools`)",
