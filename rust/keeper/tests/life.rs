@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use backstay_supervisor::event::InstanceState;
@@ -13,7 +12,7 @@ use backstay_supervisor::spec::{RestartCondition, RestartPolicy};
 use backstay_supervisor::wire::message::Refusal;
 use backstay_supervisor::{KeeperError, KeeperEvent};
 use rustix::process::Signal;
-use support::{Keeper, SECRET, eventually, kill, read, runs, script};
+use support::{Keeper, SECRET, eventually, kill, read, runs, script, waiting_for};
 
 fn restarting(max_attempts: Option<u32>) -> RestartPolicy {
     RestartPolicy {
@@ -29,33 +28,40 @@ fn restarting(max_attempts: Option<u32>) -> RestartPolicy {
 async fn an_instance_has_its_own_environment_session_and_streams_and_nothing_else() {
     let keeper = Keeper::start();
     let mut daemon = keeper.adopt().await;
-    let out = keeper.dir().join("seen");
-    let text = format!(
-        "exec 3>{out}; tr '\\0' '\\n' < /proc/$$/environ >&3; ls /proc/$$/fd | tr '\\n' ' ' >&3; \
-         echo >&3; cut -d' ' -f6 /proc/$$/stat >&3; echo $$ >&3; readlink /proc/$$/fd/0 >&3",
-        out = out.display()
-    );
-    let mut spec = script("clean.1", &text);
+    let look = r#"
+import json, os
+def is_open(fd):
+    try: return bool(os.fstat(fd))
+    except OSError: return False
+environment = open("/proc/self/environ").read().rstrip("\0").split("\0")
+print(json.dumps({
+    "environment": sorted(variable.split("=")[0] for variable in environment),
+    "secrets": [variable for variable in environment if "hunter2" in variable],
+    "descriptors": [fd for fd in range(100) if is_open(fd)],
+    "leads": os.getsid(0) == os.getpid() == os.getpgid(0),
+    "stdin": os.readlink("/proc/self/fd/0"),
+    "umask": os.umask(0),
+}))
+"#;
+    let mut spec = script("clean.1", "");
+    spec.argv = ["python3", "-c", look].map(str::to_owned).into();
     spec.env.insert("GREETING".to_owned(), "hello".to_owned());
     daemon.start(spec).await;
     daemon.exited().await;
-    let seen = read(&out);
-    let (environment, rest): (Vec<_>, Vec<_>) = seen.lines().partition(|line| line.contains('='));
-    let names: BTreeSet<_> = environment
-        .iter()
-        .filter_map(|line| Some(line.split_once('=')?.0))
-        .collect();
+    let log = keeper.log("clean.1");
+    let seen: serde_json::Value = serde_json::from_str(log.split_once(" out ").unwrap().1).unwrap();
+    let expected = serde_json::json!({
+        "environment": ["BACKSTAY_INSTANCE", "BACKSTAY_KEEPER", "GREETING", "PATH"],
+        "secrets": [],
+        "descriptors": [0, 1, 2],
+        "leads": true,
+        "stdin": "/dev/null",
+        "umask": 0o022,
+    });
     assert_eq!(
-        names,
-        BTreeSet::from(["BACKSTAY_INSTANCE", "BACKSTAY_KEEPER", "GREETING", "PATH"])
+        seen, expected,
+        "the keeper has {SECRET}, descriptor 9 and a mask of its own"
     );
-    assert!(!seen.contains(SECRET), "{seen}");
-    let [descriptors, session, pid, stdin] = rest[..] else {
-        panic!("{seen}")
-    };
-    assert_eq!(descriptors.trim(), "0 1 2 3", "3 is its own");
-    assert_eq!(session, pid, "it leads a session of its own");
-    assert_eq!(stdin, "/dev/null");
 }
 
 #[tokio::test]
@@ -267,17 +273,22 @@ async fn a_stop_while_waiting_for_a_restart_ends_the_waiting() {
 async fn signals_reach_the_main_process_by_any_spelling() {
     let keeper = Keeper::start();
     let mut daemon = keeper.adopt().await;
-    let text = "trap 'echo heard; exit 5' HUP; echo trapped; while :; do sleep 1000 & wait; done";
-    daemon.start(script("trap.1", text)).await;
-    eventually("the trap", || keeper.log("trap.1").contains("trapped")).await;
-    let wrong = daemon.client.signal("trap.1", "SIGNOPE").await.unwrap_err();
+    daemon
+        .start(script("waits.1", &waiting_for("HUP", "sys.exit(5)")))
+        .await;
+    eventually("it to wait", || keeper.log("waits.1").contains("up")).await;
+    let wrong = daemon
+        .client
+        .signal("waits.1", "SIGNOPE")
+        .await
+        .unwrap_err();
     assert!(
         matches!(wrong, KeeperError::Refused(Refusal::Signal { .. })),
         "{wrong}"
     );
-    daemon.client.signal("trap.1", "hup").await.unwrap();
+    daemon.client.signal("waits.1", "hup").await.unwrap();
     assert_eq!(daemon.exited().await.0, Some(5));
-    let late = daemon.client.signal("trap.1", "HUP").await.unwrap_err();
+    let late = daemon.client.signal("waits.1", "HUP").await.unwrap_err();
     assert!(
         matches!(late, KeeperError::Refused(Refusal::NotRunning { .. })),
         "{late}"

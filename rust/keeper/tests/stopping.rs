@@ -10,7 +10,7 @@ use std::time::Instant;
 use backstay_supervisor::KeeperEvent;
 use backstay_supervisor::spec::{Stdio, StopPolicy};
 use rustix::process::Signal;
-use support::{Keeper, eventually, read, runs, script};
+use support::{Keeper, eventually, read, runs, script, waiting_for};
 
 #[tokio::test]
 async fn a_stdio_server_is_asked_by_end_of_file_first() {
@@ -46,7 +46,7 @@ async fn a_server_that_ignores_end_of_file_gets_the_signal() {
     let mut daemon = keeper.adopt().await;
     let mut spec = script(
         "deaf.1",
-        "trap 'echo INT came >&2; exit 0' INT; echo up >&2; while :; do sleep 1000 & wait; done",
+        &waiting_for("INT", "print('INT came', file=sys.stderr)"),
     );
     spec.stdio = Stdio::Mcp;
     spec.stop = StopPolicy {
@@ -98,8 +98,9 @@ async fn children_of_a_willing_parent_are_asked_before_they_are_killed() {
     let keeper = Keeper::start();
     let mut daemon = keeper.adopt().await;
     // Like `npx`: the wrapper dies of the signal and does not pass it on.
-    let text = "sh -c 'trap \"echo child asked; exit 0\" TERM; echo up; while :; do sleep 1000 & wait; done' & wait";
-    daemon.start(script("wrapper.1", text)).await;
+    let child = waiting_for("TERM", "print('child asked')");
+    let text = format!("sh -c '{}' & wait", child.replace('\'', "'\\''"));
+    daemon.start(script("wrapper.1", &text)).await;
     eventually("the child", || keeper.log("wrapper.1").contains("up")).await;
     let began = Instant::now();
     daemon.client.stop("wrapper.1").await.unwrap();
@@ -144,9 +145,9 @@ async fn sigterm_ends_the_fleet_in_reverse_and_leaves_nothing() {
     let order = keeper.dir().join("order");
     let mut pids = Vec::new();
     for name in ["db.1", "web.1", "web.2", "job.1"] {
-        let text = format!(
-            "trap 'echo {name} >> {}; exit 0' TERM; echo up; while :; do sleep 1000 & wait; done",
-            order.display()
+        let text = waiting_for(
+            "TERM",
+            &format!("open('{}', 'a').write('{name}\\n')", order.display()),
         );
         pids.push(daemon.start(script(name, &text)).await.pid);
         eventually("the trap", || keeper.log(name).contains("up")).await;

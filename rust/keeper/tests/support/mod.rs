@@ -38,7 +38,7 @@ pub(crate) const SECRET: &str = "BACKSTAY_TEST_SECRET";
 /// Starts the program and reads its one line.
 pub(crate) fn launch(state_dir: &Path, arguments: &[&str]) -> (Child, Value) {
     let mut process = Command::new("sh")
-        .args(["-c", "exec \"$0\" \"$@\" 9</dev/null"])
+        .args(["-c", "umask 022; exec \"$0\" \"$@\" 9</dev/null"])
         .arg(env!("CARGO_BIN_EXE_backstay-keeper"))
         .env(SECRET, "hunter2")
         .arg("--state-dir")
@@ -301,6 +301,17 @@ pub(crate) fn script(name: &str, text: &str) -> InstanceSpec {
         probe: None,
         log: LogPolicy::default(),
     }
+}
+
+/// The text of a script that says `up` on standard error, waits for a signal and then runs
+/// a line of Python. Not a shell's `trap`: between fork and exec a shell's child can
+/// swallow a signal meant for it.
+pub(crate) fn waiting_for(signal: &str, then: &str) -> String {
+    format!(
+        "exec python3 -c \"import signal, sys; wanted = {{signal.SIG{signal}}}; \
+         signal.pthread_sigmask(signal.SIG_BLOCK, wanted); \
+         print('up', file=sys.stderr, flush=True); signal.sigwait(wanted); {then}\""
+    )
 }
 
 /// Waits for a future, with the deadline of all tests.
