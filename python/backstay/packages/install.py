@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,6 +10,7 @@ from backstay.packages import cargo, gate, go, npm, path, pypi, runtime
 from backstay.packages.failure import explain_os_error
 from backstay.packages.job import Job
 from backstay.packages.launch import Launch
+from backstay.packages.prune import prune_now_and_then
 from backstay.packages.request import Request
 from backstay.packages.store import Store
 
@@ -113,7 +115,10 @@ async def _install(job: Job, locked: LockedPackage) -> Launch:
             job.progress(f"installing {request.kind}:{locked.name} {locked.version}")
             return await installer.build(job, locked, on, work)
 
+    existed = entry.is_dir()
     marker = await job.store.ensure(entry, build, usable=installer.usable, progress=job.progress)
+    if not existed:
+        await asyncio.to_thread(prune_now_and_then, job.store.root)
     return _launch(job, locked, on, entry, marker)
 
 

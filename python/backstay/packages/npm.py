@@ -123,7 +123,7 @@ def program(root: Path, package: Path, request: Request) -> list[str]:
         declared = {entry: entry}  # a script of the package that it does not declare
     _, script = choose(declared, package=str(described.get("name", request.name)), entry=entry)
     path = (package / script).resolve()
-    if not path.is_file():
+    if not path.is_file() or not path.is_relative_to(root.resolve()):
         raise failure(
             f"find the executable of {request}",
             tail=f"package.json names {script}, which is not there",

@@ -93,6 +93,8 @@ class Store:
         """
         marker = self.read(entry)
         if marker is not None and usable(marker):
+            with contextlib.suppress(OSError):  # a read-only cache serves, too
+                os.utime(entry / MARKER)  # what is asked for is not pruned
             return marker
         async with self._locked(entry.name, progress):
             marker = self.read(entry)
@@ -105,14 +107,17 @@ class Store:
                 marker = await build(work)
                 await asyncio.to_thread(self._seal, work, entry, marker)
             except BaseException:
-                await asyncio.shield(asyncio.to_thread(_remove, work))
+                await asyncio.shield(asyncio.to_thread(remove, work))
                 raise
             return marker
 
     def builds(self, project: Path) -> Path:
         """Where a project's compiler keeps what it can use again; the compiler itself locks it."""
         digest = hashlib.sha256(str(project).encode()).hexdigest()[:20]
-        return self.root / "builds" / f"{project.name}-{digest}"
+        path = self.root / "builds" / f"{project.name}-{digest}"
+        path.mkdir(parents=True, exist_ok=True)
+        path.touch()  # what is asked for is not pruned
+        return path
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -125,13 +130,13 @@ class Store:
         base.mkdir(parents=True, exist_ok=True)
         for left in base.glob("scratch.*"):
             if not Path("/proc", left.name.split(".")[1]).exists():
-                _remove(left)
+                remove(left)
         work = base / f"scratch.{os.getpid()}.{secrets.token_hex(4)}"
         work.mkdir(mode=0o700)
         try:
             yield work
         finally:
-            _remove(work)
+            remove(work)
 
     def _seal(self, work: Path, entry: Path, marker: dict[str, Any]) -> None:
         with (work / MARKER).open("w", encoding="utf-8") as file:
@@ -142,7 +147,7 @@ class Store:
             aside = self.root / "tmp" / f"{entry.name}.old.{secrets.token_hex(4)}"
             entry.rename(aside)
             work.rename(entry)
-            _remove(aside)
+            remove(aside)
         else:
             work.rename(entry)
         directory = os.open(entry.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -154,7 +159,7 @@ class Store:
     def _clear(self, name: str) -> None:
         """Remove what a killed process left of this entry; its lock is held, so nobody is building it."""
         for left in (self.root / "tmp").glob(f"{name}.*"):
-            _remove(left)
+            remove(left)
 
     @asynccontextmanager
     async def _locked(self, name: str, progress: Callable[[str], None]) -> AsyncIterator[None]:
@@ -205,7 +210,7 @@ def _sync(work: Path) -> None:
         os.close(handle)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a tree that may have read-only directories in it (Go's module cache has)."""
 
     def make_writable(function: Callable[[str], Any], name: str, _: Any) -> None:
