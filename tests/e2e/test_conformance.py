@@ -1,0 +1,97 @@
+"""The official conformance suite: what passes against a server directly must pass through the gateway.
+
+The fixture (`tests/fixtures/conformance`) runs four times: directly over HTTP, and behind the gateway over HTTP and
+over stdio, which the suite alone never tests.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import TESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import FleetFolder
+
+FIXTURE = TESTS / "fixtures" / "conformance" / "server.mjs"
+SUITE = TESTS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+
+pytestmark = pytest.mark.fleet
+
+
+def run_suite(node: Path, url: str, output: Path, requirements: str = "2025-11-25") -> dict[str, str]:
+    """Run the suite against `url`; return the status of every check by 'scenario/check'."""
+    subprocess.run(
+        [node, SUITE, "server", "--url", url, "--requirements", requirements, "-o", output],
+        check=False,
+        timeout=180,
+        capture_output=True,
+    )
+    statuses: dict[str, str] = {}
+    for report in sorted(output.glob("*/checks.json")):
+        scenario = report.parent.name.split("-20")[0].removeprefix("server-")
+        for check in json.loads(report.read_text()):
+            if check["status"] == "INFO":
+                continue
+            name = f"{scenario}/{check['id']}"
+            # A check that ran several times counts as its worst outcome.
+            worst = max(statuses.get(name, "SUCCESS"), check["status"], key=_badness)
+            statuses[name] = worst
+    return statuses
+
+
+def _badness(status: str) -> int:
+    return ["SUCCESS", "SKIPPED", "WARNING", "FAILURE"].index(status)
+
+
+@pytest.fixture(scope="module")
+def direct(node: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The suite's checks against the fixture itself."""
+    server = subprocess.Popen([node, FIXTURE, "--http", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        yield run_suite(node, url, tmp_path_factory.mktemp("direct"))
+    finally:
+        server.terminate()
+        server.wait(10)
+        server.stdout.close()
+
+
+def test_the_fixture_itself_passes_every_check(direct: dict[str, str]) -> None:
+    failed = [name for name, status in direct.items() if status == "FAILURE"]
+    assert not failed
+    assert len(direct) > 35, "the suite ran fewer scenarios than it has"
+
+
+@pytest.mark.parametrize("transport", ["stdio", "streamable-http"])
+def test_nothing_that_passes_directly_is_lost_through_the_gateway(
+    transport: str, direct: dict[str, str], node: Path, fleet_folder: FleetFolder, tmp_path: Path
+) -> None:
+    service: dict[str, object] = {
+        "command": [str(node), str(FIXTURE)],
+        "mcp": {"transport": "stdio", "prefix": ""},
+    }
+    if transport == "streamable-http":
+        service = {
+            "command": [str(node), str(FIXTURE), "--http", "{{ ports.http }}"],
+            "mcp": {"transport": "streamable-http", "port": "http", "path": "/mcp", "prefix": ""},
+            "ports": {"http": "auto"},
+        }
+    fleet_folder.write({"fixture": service})
+    fleet_folder.run("up", "-d")
+    for place in ("", "/fixture"):
+        through = run_suite(node, fleet_folder.url + place, tmp_path / f"out{place.replace('/', '-')}")
+        lost = {
+            name: (status, through.get(name, "never ran"))
+            for name, status in direct.items()
+            if status == "SUCCESS" and through.get(name) != "SUCCESS"
+        }
+        assert not lost, f"lost at /mcp{place}: {lost}"

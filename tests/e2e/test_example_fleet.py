@@ -1,0 +1,155 @@
+"""The example fleet: every package source, every time, for every client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.conftest import BACKSTAY, TESTS
+from tests.e2e.calls import CALLS, DATABASE_CALLS
+from tests.e2e.example import copy_example
+from tests.e2e.waiting import gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import FleetFolder
+
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1500)]
+
+ALL_CALLS = CALLS | DATABASE_CALLS
+INSPECTOR = TESTS / "node_modules" / "@modelcontextprotocol" / "inspector" / "clients" / "launcher" / "build"
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory, databases: None) -> Iterator[FleetFolder]:
+    """The whole example fleet, up; the first time on a machine its packages are installed."""
+    fleet = copy_example(tmp_path_factory.mktemp("assistant"))
+    fleet.run("--profile", "databases", "up", "-d", timeout=1200)
+    yield fleet
+    fleet.down()
+
+
+def states(fleet: FleetFolder) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in fleet.json("ps")["services"]}
+
+
+def not_ready(fleet: FleetFolder) -> dict[str, str]:
+    return {name: state for name, state in states(fleet).items() if state not in ("ready", "completed")}
+
+
+def arguments(fleet: FleetFolder, tool: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that name a file of the fleet get its absolute path."""
+    return {
+        key: str(fleet.folder / value) if key in ("path", "repo_path") else value
+        for key, value in tool.items()
+    }
+
+
+def test_every_service_becomes_ready(example: FleetFolder) -> None:
+    assert not_ready(example) == {}
+    assert len(states(example)) >= 20
+
+
+@pytest.mark.parametrize("service", sorted(ALL_CALLS))
+def test_every_server_answers_a_call(service: str, example: FleetFolder) -> None:
+    tool, given, expected = ALL_CALLS[service]
+    answer = example.run("call", service, tool, json.dumps(arguments(example, given)))
+    assert expected in answer.stdout
+
+
+async def test_the_python_client_lists_and_calls_every_server(example: FleetFolder) -> None:
+    async with (
+        streamable_http_client(example.url) as streams,
+        ClientSession(streams[0], streams[1]) as session,
+    ):
+        await session.initialize()
+        names: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await session.list_tools(cursor=cursor) if cursor else await session.list_tools()
+            names += [tool.name for tool in page.tools]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert {name.split("__")[0] for name in names} >= set(ALL_CALLS)
+        for service, (tool, given, expected) in ALL_CALLS.items():
+            result = await session.call_tool(f"{service}__{tool}", arguments(example, given))
+            assert expected in json.dumps(result.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("way", ["http", "connect"])
+def test_the_typescript_client_lists_and_calls_every_server(way: str, example: FleetFolder) -> None:
+    where = example.url
+    if way == "connect":
+        where = json.dumps([str(BACKSTAY), "-f", str(example.folder / "backstay.yaml"), "connect"])
+    command = ["node", TESTS / "fixtures" / "list-and-call.mjs", where]
+    for service, (tool, given, _) in ALL_CALLS.items():
+        command += [f"{service}__{tool}", json.dumps(arguments(example, given))]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert {name.split("__")[0] for name in seen["tools"]} >= set(ALL_CALLS)
+    for service, (tool, _, expected) in ALL_CALLS.items():
+        assert expected in json.dumps(seen["results"][f"{service}__{tool}"])
+
+
+def test_the_inspector_lists_tools_and_calls_one(example: FleetFolder, node: Path) -> None:
+    command = [node, INSPECTOR / "index.js", "--cli", example.url, "--transport", "http"]
+    listed = subprocess.run(
+        [*command, "--method", "tools/list"], check=False, capture_output=True, text=True, timeout=90
+    )
+    assert listed.returncode == 0, listed.stderr
+    assert '"time__get_current_time"' in listed.stdout
+    called = subprocess.run(
+        [
+            *command,
+            "--method",
+            "tools/call",
+            "--tool-name",
+            "time__get_current_time",
+            "--tool-arg",
+            "timezone=UTC",
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert called.returncode == 0, called.stderr
+    assert "UTC" in called.stdout
+
+
+def test_a_second_up_installs_nothing_and_starts_nothing(example: FleetFolder) -> None:
+    before = example.json("ps")["services"]
+    done = example.run("--profile", "databases", "up", "-d")
+    assert "installing" not in done.stdout + done.stderr
+    pids = [[i["pid"] for i in row["instances"]] for row in before]
+    assert [[i["pid"] for i in row["instances"]] for row in example.json("ps")["services"]] == pids
+
+
+def test_ten_times_in_a_row_all_of_it_comes_up_and_goes_down(example: FleetFolder) -> None:
+    for _ in range(10):
+        rows = example.json("ps")
+        everyone = [i["pid"] for row in rows["services"] for i in row["instances"] if i["pid"]]
+        example.run("down")
+        assert [pid for pid in everyone if not gone(pid)] == []
+        example.run("--profile", "databases", "up", "-d")
+        assert not_ready(example) == {}
+
+
+@pytest.mark.full
+def test_from_a_cold_cache_all_of_it_comes_up(tmp_path: Path, databases: None) -> None:
+    fleet = copy_example(tmp_path / "assistant")
+    fleet.environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    try:
+        fleet.run("--profile", "databases", "up", "-d", timeout=1200)
+        assert not_ready(fleet) == {}
+    finally:
+        fleet.down()
