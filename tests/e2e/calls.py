@@ -1,7 +1,7 @@
 """One call for every server of the example fleet that can answer without a network.
 
-`(tool, arguments, text that the answer holds)` by service. `grafana` and `kubernetes` can only say that what they
-look at is not there, which is an answer as well.
+`(tool, arguments, text that the answer holds)` by service. `grafana` and `kubernetes` are listed
+but not called: what they look at is not there.
 """
 
 from __future__ import annotations

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXAMPLE = ROOT / "examples" / "assistant"
+#: What running the example leaves in its folder.
+BUILT = (".backstay", "node_modules", "target", "dist", "__pycache__", "backstay.lock")
 
 
 def copy_example(folder: Path) -> FleetFolder:
     """Copy `examples/assistant` to `folder`; only its two fixed ports are changed."""
-    built = shutil.ignore_patterns(
-        ".backstay", "node_modules", "target", "dist", "__pycache__", "backstay.lock"
-    )
-    shutil.copytree(EXAMPLE, folder, ignore=built, dirs_exist_ok=True)
+    ignore = shutil.ignore_patterns(*BUILT)
+    shutil.copytree(EXAMPLE, folder, ignore=ignore, dirs_exist_ok=True)
     fleet = FleetFolder(folder)
     stack = folder / "backstay.yaml"
     text = stack.read_text().replace("127.0.0.1:7077", f"127.0.0.1:{fleet.gateway_port}")

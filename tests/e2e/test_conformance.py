@@ -1,7 +1,7 @@
 """The official conformance suite: what passes against a server directly must pass through the gateway.
 
-The fixture (`tests/fixtures/conformance`) runs four times: directly over HTTP, and behind the gateway over HTTP and
-over stdio, which the suite alone never tests.
+The fixture (`tests/fixtures/conformance`) runs directly over HTTP, and behind the gateway over HTTP and over
+stdio, which the suite alone never tests.
 """
 
 from __future__ import annotations

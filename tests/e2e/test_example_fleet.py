@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import ClientSession
-from mcp.client.streamable_http import streamable_http_client
+from mcp import Client
 
 from tests.conftest import BACKSTAY, TESTS
 from tests.e2e.calls import CALLS, DATABASE_CALLS
@@ -18,6 +16,7 @@ from tests.e2e.waiting import gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import FleetFolder
 
@@ -46,10 +45,8 @@ def not_ready(fleet: FleetFolder) -> dict[str, str]:
 
 def arguments(fleet: FleetFolder, tool: dict[str, Any]) -> dict[str, Any]:
     """Arguments that name a file of the fleet get its absolute path."""
-    return {
-        key: str(fleet.folder / value) if key in ("path", "repo_path") else value
-        for key, value in tool.items()
-    }
+    paths = ("path", "repo_path")
+    return {key: str(fleet.folder / value) if key in paths else value for key, value in tool.items()}
 
 
 def test_every_service_becomes_ready(example: FleetFolder) -> None:
@@ -65,15 +62,11 @@ def test_every_server_answers_a_call(service: str, example: FleetFolder) -> None
 
 
 async def test_the_python_client_lists_and_calls_every_server(example: FleetFolder) -> None:
-    async with (
-        streamable_http_client(example.url) as streams,
-        ClientSession(streams[0], streams[1]) as session,
-    ):
-        await session.initialize()
+    async with Client(example.url) as session:
         names: list[str] = []
         cursor: str | None = None
         while True:
-            page = await session.list_tools(cursor=cursor) if cursor else await session.list_tools()
+            page = await session.list_tools(cursor=cursor)
             names += [tool.name for tool in page.tools]
             cursor = page.next_cursor
             if cursor is None:
@@ -101,29 +94,16 @@ def test_the_typescript_client_lists_and_calls_every_server(way: str, example: F
 
 
 def test_the_inspector_lists_tools_and_calls_one(example: FleetFolder, node: Path) -> None:
-    command = [node, INSPECTOR / "index.js", "--cli", example.url, "--transport", "http"]
-    listed = subprocess.run(
-        [*command, "--method", "tools/list"], check=False, capture_output=True, text=True, timeout=90
-    )
-    assert listed.returncode == 0, listed.stderr
-    assert '"time__get_current_time"' in listed.stdout
-    called = subprocess.run(
-        [
-            *command,
-            "--method",
-            "tools/call",
-            "--tool-name",
-            "time__get_current_time",
-            "--tool-arg",
-            "timezone=UTC",
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert called.returncode == 0, called.stderr
-    assert "UTC" in called.stdout
+    def inspect(*args: str) -> str:
+        command = [node, INSPECTOR / "index.js", "--cli", example.url, "--transport", "http", *args]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = inspect("--method", "tools/list")
+    assert '"time__get_current_time"' in listed
+    given = ("--tool-name", "time__get_current_time", "--tool-arg", "timezone=UTC")
+    assert "UTC" in inspect("--method", "tools/call", *given)
 
 
 def test_a_second_up_installs_nothing_and_starts_nothing(example: FleetFolder) -> None:
