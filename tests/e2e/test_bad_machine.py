@@ -1,4 +1,4 @@
-"""A machine that will not play along: no network, a full disk, a folder that cannot be written, a taken port."""
+"""A machine that will not play along: no network, a full disk, a read-only folder, a taken port."""
 
 from __future__ import annotations
 
