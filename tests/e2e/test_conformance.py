@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FIXTURE = TESTS / "fixtures" / "conformance" / "server.mjs"
 SUITE = TESTS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 
+#: What a server does with its own HTTP streams; over stdio it has none, and the fixture cannot close one.
+OF_HTTP_ONLY = "server-sse-polling/"
+
 pytestmark = pytest.mark.fleet
 
 
@@ -38,17 +41,16 @@ def run_suite(node: Path, url: str, output: Path, requirements: str = "2025-11-2
     for report in sorted(output.glob("*/checks.json")):
         scenario = report.parent.name.split("-20")[0].removeprefix("server-")
         for check in json.loads(report.read_text()):
-            if check["status"] == "INFO":
-                continue
             name = f"{scenario}/{check['id']}"
             # A check that ran several times counts as its worst outcome.
-            worst = max(statuses.get(name, "SUCCESS"), check["status"], key=_badness)
+            worst = max(statuses.get(name, "INFO"), check["status"], key=_badness)
             statuses[name] = worst
     return statuses
 
 
 def _badness(status: str) -> int:
-    return ["SUCCESS", "SKIPPED", "WARNING", "FAILURE"].index(status)
+    # INFO is what the suite says where an answer of another allowed form leaves a check nothing to look at.
+    return ["INFO", "SUCCESS", "SKIPPED", "WARNING", "FAILURE"].index(status)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,8 @@ def test_nothing_that_passes_directly_is_lost_through_the_gateway(
         lost = {
             name: (status, through.get(name, "never ran"))
             for name, status in direct.items()
-            if status == "SUCCESS" and through.get(name) != "SUCCESS"
+            if status == "SUCCESS"
+            and through.get(name) not in ("SUCCESS", "INFO")
+            and not (transport == "stdio" and name.startswith(OF_HTTP_ONLY))
         }
         assert not lost, f"lost at /mcp{place}: {lost}"
