@@ -6,6 +6,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use backstay_supervisor::event::InstanceState;
 use backstay_supervisor::spec::{RestartCondition, RestartPolicy};
@@ -44,7 +45,13 @@ print(json.dumps({
 }))
 "#;
     let mut spec = script("clean.1", "");
-    spec.argv = ["python3", "-c", look].map(str::to_owned).into();
+    // The program itself: what is called `python3` may be a wrapper that sets variables.
+    let asked = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .unwrap();
+    let python = String::from_utf8(asked.stdout).unwrap();
+    spec.argv = [python.trim_end(), "-c", look].map(str::to_owned).into();
     spec.env.insert("GREETING".to_owned(), "hello".to_owned());
     daemon.start(spec).await;
     daemon.exited().await;
