@@ -123,7 +123,7 @@ class Lockfile:
         document["version"] = FORMAT
         document["packages"] = {
             key: {name: value for name, value in asdict(locked).items() if value not in ({}, None)}
-            for key, locked in self._packages.items()
+            for key, locked in self._packages.copy().items()
         }
         return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -138,14 +138,14 @@ class Lockfile:
         """
         if not self.dirty:
             return False
-        text = self.dump()
+        self.dirty = False  # first: what another thread pins from now on is for the next save
         try:
-            write_atomically(self.path, text.encode())
+            write_atomically(self.path, self.dump().encode())
         except OSError as error:
+            self.dirty = True
             raise failure(
                 f"write {self.path}", tail=str(error), hint="make the stack file's directory writable"
             ) from error
-        self.dirty = False
         return True
 
 

@@ -1,17 +1,20 @@
 """Where notes are kept: in memory, and in a file if one is named.
 
-The file is a journal of one JSON object a line: a note that was written, or the id of one that was deleted. It is
-replayed at the start, so a server that is killed loses nothing that it confirmed.
+The file is a journal of one JSON object a line: a note that was written, or the id of one that was deleted.
+It is replayed at the start, so a server that is killed loses nothing that it confirmed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
