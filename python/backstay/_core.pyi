@@ -29,6 +29,7 @@ __all__ = [
     "Snapshot",
     "Usage",
     "Watcher",
+    "connect_bridge",
     "format_size",
     "parse_size",
     "port_is_free",
@@ -132,7 +133,7 @@ class Daemon:
         Raises:
             KeeperError: no keeper answers there.
         """
-    def drain(self, /, limit: SupportsIndex = 1000) -> "list[bytes]":
+    def drain(self, /, limit: SupportsIndex = 1000) -> list[bytes]:
         """
         Take out up to `limit` events, oldest first, as JSON.
         """
@@ -906,6 +907,11 @@ class Watcher:
         Raises:
             WatchLagged: changes were dropped because the queue was full: take a new snapshot.
         """
+
+def connect_bridge(path: str, url_path: str) -> None:
+    """
+    Passes MCP between stdin and stdout and a path of the gateway's trusted socket, until stdin ends.
+    """
 
 def format_size(size: SupportsIndex) -> str:
     """

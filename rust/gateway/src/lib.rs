@@ -8,6 +8,7 @@
 //! is to be served is decided in Python, which sends [`Routes`] and reads [`Event`]s
 //! (`rust/py/src/daemon.rs`).
 
+mod bridge;
 mod call;
 mod capabilities;
 mod config;
@@ -29,6 +30,7 @@ mod requests;
 mod session;
 mod suggest;
 
+pub use bridge::bridge;
 pub use config::{
     GatewayConfig, InstanceRoute, Routes, ServerRoute, SessionMode, ToolFilter, Transport,
 };

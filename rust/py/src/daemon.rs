@@ -218,5 +218,20 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> PyResult<T> {
     serde_json::from_slice(json).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
+/// Passes MCP between stdin and stdout and a path of the gateway's trusted socket, until stdin ends.
+#[pyfunction]
+pub(crate) fn connect_bridge(py: Python<'_>, path: &str, url_path: &str) -> PyResult<()> {
+    py.detach(|| {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(PyOSError::new_err)?;
+        let outcome = runtime.block_on(backstay_gateway::bridge(Path::new(path), url_path));
+        // A read of stdin that nobody can interrupt must not hold the process.
+        runtime.shutdown_background();
+        outcome.map_err(PyOSError::new_err)
+    })
+}
+
 /// Kept by the next daemon for a process of this one's.
 pub(crate) type Note = Bytes;

@@ -28,7 +28,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::daemon::Daemon;
+    use crate::daemon::{Daemon, connect_bridge};
     #[pymodule_export]
     use crate::graph::Graph;
     #[pymodule_export]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::catalog::{LISTS, changed};
+use super::catalog::{Catalog, LISTS, changed};
 use super::server::Server;
 use super::view::{Part, View};
 use crate::core::Core;
@@ -45,6 +45,11 @@ impl Publisher {
         self.wanted.send_modify(|number| *number += 1);
     }
 
+    /// Whether everything requested so far can be seen.
+    pub(crate) fn is_done(&self) -> bool {
+        *self.done.borrow() >= *self.wanted.borrow()
+    }
+
     /// Waits until everything requested so far can be seen.
     pub(crate) async fn done(&self) {
         let wanted = *self.wanted.borrow();
@@ -55,8 +60,17 @@ impl Publisher {
 impl Core {
     /// Makes the view of one server, and asks for a new one of the fleet. False where nothing changed.
     pub(crate) fn publish_server(&self, server: &Arc<Server>) -> bool {
-        let Some(part) = part(server) else {
-            return false;
+        server
+            .catalog()
+            .is_some_and(|catalog| self.publish_catalog(server, catalog))
+    }
+
+    /// Replaces what a server offers. Whoever sees the new catalog finds the view that belongs to it.
+    pub(crate) fn publish_catalog(&self, server: &Arc<Server>, catalog: Arc<Catalog>) -> bool {
+        let part = Part {
+            server: Arc::clone(server),
+            route: server.route(),
+            catalog: Arc::clone(&catalog),
         };
         let view = View::of_one(&part);
         let fresh: Vec<_> = LISTS
@@ -64,6 +78,7 @@ impl Core {
             .map(|list| view.fingerprint(list))
             .collect();
         let old = server.set_view(view);
+        server.set_catalog(catalog);
         let scope = Scope::Service(Arc::clone(&server.service));
         let differs = self.tell(&scope, &old, &fresh);
         self.publisher.request();

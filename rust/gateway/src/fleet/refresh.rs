@@ -93,8 +93,7 @@ impl Core {
         {
             return;
         }
-        server.set_catalog(catalog);
-        self.publish_server(server);
+        self.publish_catalog(server, Arc::new(catalog));
         self.publisher.done().await;
         self.restore_subscriptions(server);
         if upstream.info().capabilities.logging()
@@ -134,8 +133,7 @@ impl Core {
                     .unwrap_or_default();
                 read_lists(&upstream, &lists, &mut catalog).await;
                 let counts = catalog.counts(&server.route().tools);
-                server.set_catalog(catalog);
-                if core.publish_server(&server) {
+                if core.publish_catalog(&server, Arc::new(catalog)) {
                     core.publisher.done().await;
                     core.emit(Event::ServerChanged {
                         service: server.service.to_string(),

@@ -80,8 +80,8 @@ impl Server {
         self.catalog.read().clone()
     }
 
-    pub(crate) fn set_catalog(&self, catalog: Catalog) {
-        *self.catalog.write() = Some(Arc::new(catalog));
+    pub(crate) fn set_catalog(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write() = Some(catalog);
     }
 
     pub(crate) fn info(&self) -> Option<Arc<ServerInfo>> {
@@ -117,13 +117,11 @@ impl Server {
             .any(|instance| instance.upstream().is_some())
     }
 
-    /// Whether nothing more is to be expected of it soon: it is ready, or every instance has failed.
+    /// Whether nothing more is to be expected of it soon: its lists are read, or every instance has failed.
     pub(crate) fn is_settled(&self) -> bool {
         let instances = self.instances();
         instances.is_empty()
-            || instances
-                .iter()
-                .any(|instance| instance.upstream().is_some())
+            || (self.catalog().is_some() && self.is_ready())
             || instances
                 .iter()
                 .all(|instance| matches!(instance.state(), State::Failed { .. }))

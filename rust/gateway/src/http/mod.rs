@@ -19,6 +19,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use body::Body;
+pub(crate) use forward::connect;
 use guard::{Guard, Refusal};
 pub(crate) use listener::{serve_tcp, serve_unix};
 

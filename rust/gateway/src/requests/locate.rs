@@ -14,7 +14,10 @@ impl Core {
     /// Whether nothing more is to be expected soon of what this scope shows.
     pub(crate) fn is_scope_settled(&self, scope: &Scope) -> bool {
         match scope {
-            Scope::Fleet => self.servers().values().all(|server| server.is_settled()),
+            Scope::Fleet => {
+                self.servers().values().all(|server| server.is_settled())
+                    && self.publisher.is_done()
+            }
             Scope::Service(service) => self
                 .server(service)
                 .is_none_or(|server| server.is_settled()),

@@ -1,0 +1,416 @@
+//! The client's session at the gateway, kept for a client that knows of none.
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use backstay_mcp::sse::Parser;
+use backstay_mcp::{Envelope, Kind, Limits, RawJson, RpcError, jsonrpc};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::link::{Failure, Link};
+
+/// How often a request is asked again that changes nothing.
+const TRIES: usize = 3;
+/// Pause before the stream of the gateway's own messages is opened again.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(super) struct Session {
+    link: Link,
+    out: mpsc::Sender<Bytes>,
+    /// Held for one copy or assignment.
+    opened: Mutex<Opened>,
+    /// One opening at a time; held while it lasts.
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct Opened {
+    /// The client's `initialize`, for opening again.
+    initialize: Option<Envelope>,
+    id: String,
+    version: String,
+    /// Counts openings.
+    number: u64,
+    listener: Option<AbortHandle>,
+}
+
+/// How a stream ended.
+enum Ended {
+    /// The answer that was waited for came.
+    Answered,
+    /// It broke off behind this event.
+    Broken(String),
+}
+
+impl Session {
+    pub(super) fn new(socket: &Path, path: &str, out: mpsc::Sender<Bytes>) -> Arc<Self> {
+        Arc::new(Self {
+            link: Link::new(socket, path),
+            out,
+            opened: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Passes the client's `initialize`, and listens from then on.
+    pub(super) async fn open(self: Arc<Self>, initialize: Envelope) {
+        let id = initialize.id().unwrap_or(RawJson::NULL);
+        let opening = self.opening.lock().await;
+        match self.handshake(&initialize).await {
+            Ok(answer) => {
+                let listener = tokio::spawn(Self::listen(Arc::downgrade(&self))).abort_handle();
+                let former = {
+                    let mut opened = self.opened.lock();
+                    opened.initialize = Some(initialize);
+                    opened.listener.replace(listener)
+                };
+                if let Some(former) = former {
+                    former.abort();
+                }
+                drop(opening);
+                self.say(answer).await;
+            }
+            Err(error) => self.say(jsonrpc::error(Some(&id), &error).into()).await,
+        }
+    }
+
+    async fn handshake(&self, initialize: &Envelope) -> Result<Bytes, RpcError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Agreed {
+            protocol_version: String,
+        }
+        let response = self
+            .link
+            .send(Method::POST, &[], initialize.bytes().clone())
+            .await
+            .map_err(unreachable)?;
+        let id = response
+            .headers()
+            .get("mcp-session-id")
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|_| unreachable(Failure::Lost))?
+            .to_bytes();
+        let answer = Envelope::parse(bytes, Limits::default()).map_err(|error| {
+            RpcError::new(
+                jsonrpc::INTERNAL_ERROR,
+                format!("the gateway's answer: {error}"),
+            )
+        })?;
+        if let Some(error) = answer.error() {
+            return Err(RpcError::read(&error));
+        }
+        let agreed = answer
+            .result()
+            .and_then(|result| result.read::<Agreed>().ok());
+        let mut opened = self.opened.lock();
+        opened.id = id;
+        opened.version = agreed
+            .map(|agreed| agreed.protocol_version)
+            .unwrap_or_default();
+        opened.number += 1;
+        Ok(answer.bytes().clone())
+    }
+
+    /// The session of this number is unknown to the gateway: opens another with the same words.
+    async fn reopen(&self, number: u64) -> Result<(), RpcError> {
+        let _opening = self.opening.lock().await;
+        let (initialize, current) = {
+            let opened = self.opened.lock();
+            (opened.initialize.clone(), opened.number)
+        };
+        if current != number {
+            return Ok(());
+        }
+        let initialize = initialize
+            .ok_or_else(|| RpcError::new(jsonrpc::INVALID_REQUEST, "`initialize` comes first"))?;
+        self.handshake(&initialize).await?;
+        let initialized = jsonrpc::notification("notifications/initialized", None);
+        let _ = self.post(initialized.into()).await;
+        Ok(())
+    }
+
+    /// Passes a request, and what is said on the way to its answer.
+    pub(super) async fn ask(&self, request: &Envelope) {
+        let id = request.id().unwrap_or(RawJson::NULL);
+        // Asking again for what changes nothing is harmless; a tool may do anything.
+        let tries = if request.method() == "tools/call" {
+            1
+        } else {
+            TRIES
+        };
+        if let Err(error) = self.answered(request, &id, tries).await {
+            self.say(jsonrpc::error(Some(&id), &error).into()).await;
+        }
+    }
+
+    async fn answered(
+        &self,
+        request: &Envelope,
+        id: &RawJson,
+        tries: usize,
+    ) -> Result<(), RpcError> {
+        let mut left = tries;
+        let mut reopened = false;
+        loop {
+            let number = self.opened.lock().number;
+            let response = match self.post(request.bytes().clone()).await {
+                Ok(response) => response,
+                Err(Failure::Lost) if left > 1 => {
+                    left -= 1;
+                    continue;
+                }
+                Err(failure) => return Err(unreachable(failure)),
+            };
+            if response.status() == StatusCode::NOT_FOUND && !reopened && self.knows_session() {
+                reopened = true;
+                self.reopen(number).await?;
+                continue;
+            }
+            if !is_stream(&response) {
+                return self.pass_whole(response, id).await;
+            }
+            match self.pass_stream(response, Some(id), String::new()).await {
+                Ended::Answered => return Ok(()),
+                Ended::Broken(last) => return self.resume(last, id).await,
+            }
+        }
+    }
+
+    /// The stream of an answer broke off: what is missing can be had where it stopped.
+    async fn resume(&self, mut last: String, id: &RawJson) -> Result<(), RpcError> {
+        for _ in 0..TRIES {
+            if last.is_empty() {
+                break;
+            }
+            let Ok(response) = self.get(Some(&last)).await else {
+                break;
+            };
+            if !is_stream(&response) {
+                break;
+            }
+            match self.pass_stream(response, Some(id), last).await {
+                Ended::Answered => return Ok(()),
+                Ended::Broken(further) => last = further,
+            }
+        }
+        Err(RpcError::new(
+            jsonrpc::CONNECTION_CLOSED,
+            "the daemon restarted during the call; its answer is lost",
+        ))
+    }
+
+    async fn pass_whole(&self, response: Response<Incoming>, id: &RawJson) -> Result<(), RpcError> {
+        let status = response.status();
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|_| unreachable(Failure::Lost))?
+            .to_bytes();
+        let Ok(answer) = Envelope::parse(bytes, Limits::default()) else {
+            return Err(RpcError::new(
+                jsonrpc::INTERNAL_ERROR,
+                format!("the gateway answered {status}"),
+            ));
+        };
+        match (answer.kind(), answer.id(), answer.error()) {
+            // It could not tell whose error it is; here it is known.
+            (Kind::Error, None, Some(error)) => Err(RpcError::read(&error)),
+            _ if answer.id().as_ref() == Some(id) => {
+                self.say(answer.bytes().clone()).await;
+                Ok(())
+            }
+            _ => Err(RpcError::new(
+                jsonrpc::INTERNAL_ERROR,
+                format!("the gateway answered {status} to something else"),
+            )),
+        }
+    }
+
+    /// Passes what a stream says until the answer to `id` came, or it ends.
+    async fn pass_stream(
+        &self,
+        response: Response<Incoming>,
+        id: Option<&RawJson>,
+        last: String,
+    ) -> Ended {
+        let mut parser = Parser::new(Limits::default().max_bytes);
+        let mut body = response.into_body();
+        let last_of = |parser: &Parser| {
+            if parser.last_id().is_empty() {
+                last.clone()
+            } else {
+                parser.last_id().to_owned()
+            }
+        };
+        while let Some(Ok(frame)) = body.frame().await {
+            let Ok(mut piece) = frame.into_data() else {
+                continue;
+            };
+            while !piece.is_empty() {
+                let event = match parser.next(&mut piece) {
+                    Ok(Some(event)) => event,
+                    Ok(None) => continue,
+                    Err(_) => return Ended::Broken(last_of(&parser)),
+                };
+                let Some(message) = Some(event).filter(backstay_mcp::sse::Event::is_message) else {
+                    continue;
+                };
+                let Ok(message) = Envelope::parse(message.data, Limits::default()) else {
+                    continue;
+                };
+                let answers = matches!(message.kind(), Kind::Response | Kind::Error)
+                    && message.id().as_ref() == id;
+                self.say(message.bytes().clone()).await;
+                if answers {
+                    return Ended::Answered;
+                }
+            }
+        }
+        Ended::Broken(last_of(&parser))
+    }
+
+    /// Passes a notification or an answer.
+    pub(super) async fn tell(&self, message: &Envelope) {
+        for _ in 0..TRIES {
+            let number = self.opened.lock().number;
+            match self.post(message.bytes().clone()).await {
+                Ok(response)
+                    if response.status() == StatusCode::NOT_FOUND && self.knows_session() =>
+                {
+                    if self.reopen(number).await.is_err() {
+                        return;
+                    }
+                }
+                Err(Failure::Lost) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Keeps the stream open on which the gateway says what belongs to no request.
+    async fn listen(weak: Weak<Self>) {
+        let mut last = String::new();
+        let mut heard = 0;
+        let mut pause = PAUSE;
+        loop {
+            let Some(session) = weak.upgrade() else {
+                return;
+            };
+            let number = session.opened.lock().number;
+            if number != heard {
+                (heard, last) = (number, String::new());
+            }
+            match session
+                .get(
+                    Some(&last)
+                        .filter(|last| !last.is_empty())
+                        .map(String::as_str),
+                )
+                .await
+            {
+                Ok(response) if is_stream(&response) => {
+                    pause = PAUSE;
+                    if let Ended::Broken(further) =
+                        session.pass_stream(response, None, last.clone()).await
+                    {
+                        last = further;
+                    }
+                }
+                Ok(response) if response.status() == StatusCode::NOT_FOUND => {
+                    let _ = session.reopen(number).await;
+                }
+                _ => {}
+            }
+            drop(session);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The client is gone.
+    pub(super) async fn end(&self) {
+        let opened = self.opened.lock().clone();
+        if let Some(listener) = opened.listener {
+            listener.abort();
+        }
+        if !opened.id.is_empty() {
+            let headers = [("mcp-session-id", opened.id.as_str())];
+            let _ = tokio::time::timeout(
+                PAUSE * 10,
+                self.link.send(Method::DELETE, &headers, Bytes::new()),
+            )
+            .await;
+        }
+    }
+
+    fn knows_session(&self) -> bool {
+        !self.opened.lock().id.is_empty()
+    }
+
+    async fn post(&self, body: Bytes) -> Result<Response<Incoming>, Failure> {
+        let opened = self.opened.lock().clone();
+        self.link.send(Method::POST, &opened.headers(), body).await
+    }
+
+    async fn get(&self, last: Option<&str>) -> Result<Response<Incoming>, Failure> {
+        let opened = self.opened.lock().clone();
+        let mut headers = opened.headers();
+        headers.extend(last.map(|last| ("last-event-id", last)));
+        self.link.send(Method::GET, &headers, Bytes::new()).await
+    }
+
+    async fn say(&self, message: Bytes) {
+        let _ = self.out.send(message).await;
+    }
+}
+
+impl Opened {
+    fn headers(&self) -> Vec<(&'static str, &str)> {
+        let mut headers = Vec::new();
+        if !self.id.is_empty() {
+            headers.push(("mcp-session-id", self.id.as_str()));
+        }
+        if !self.version.is_empty() {
+            headers.push(("mcp-protocol-version", self.version.as_str()));
+        }
+        headers
+    }
+}
+
+fn is_stream(response: &Response<Incoming>) -> bool {
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    response.status() == StatusCode::OK && kind.starts_with("text/event-stream")
+}
+
+fn unreachable(failure: Failure) -> RpcError {
+    let message = match failure {
+        Failure::Nobody(error) => {
+            format!("the fleet's gateway is not there: {error}; is the fleet up?")
+        }
+        Failure::Lost => "the daemon restarted during the call; its answer is lost".to_owned(),
+    };
+    RpcError::new(jsonrpc::CONNECTION_CLOSED, message)
+}

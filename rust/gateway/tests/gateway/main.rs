@@ -1,0 +1,15 @@
+//! The gateway from outside: real sockets, real pipes, servers and clients that are tasks.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    reason = "tests: one crate of many files, and `json!` as an argument reads best by value"
+)]
+
+mod calls;
+mod hostile;
+mod messages;
+mod restart;
+mod support;
