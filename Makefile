@@ -74,8 +74,9 @@ bench: ## Comparisons with what a user would otherwise take
 	cargo bench
 
 .PHONY: docs
-docs: build ## Regenerate the reference pages
-	$(BIN)/python -m backstay.config.reference
+docs: build ## Regenerate the reference pages and the stack file's schema
+	$(BIN)/python -m backstay.config.schema --write
+	$(BIN)/python -m backstay.config.reference --write
 	$(BIN)/python -m backstay.cli.reference
 
 .PHONY: wheel

@@ -160,6 +160,13 @@ def test_config_as_json_is_a_stack_file_that_loads_again(cli: Cli, folder: Path)
     assert cli("config", "--services").stdout == "web\ndb\n"
 
 
+def test_config_prints_the_schema_without_a_stack_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert __import__("json").loads(cli("config", "--schema").stdout)["title"] == "backstay.yaml"
+
+
 def test_init_writes_a_file_that_check_likes_and_never_writes_over_one(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,18 @@ def test_this_machine_has_something() -> None:
     assert here.gpus >= 0
 
 
+def test_a_folder_that_is_not_there_is_a_warning(load_text: Load, folder: Path) -> None:
+    (folder / "servers" / "weather").mkdir(parents=True)
+    said: list[str] = []
+    text = "services: {a: {mcp: path:./servers/weather}, b: {mcp: {package: path:./servers/wether}}}"
+    load_text(text, warn=lambda problem: said.append(problem.report()))
+    assert said == [
+        f"warning: there is no folder `{folder}/servers/wether`\n"
+        "  backstay.yaml:1:56 services.b.mcp.package\n"
+        "hint: did you mean `weather`?"
+    ]
+
+
 def test_all_services_disabled_is_a_warning(load_text: Load) -> None:
     said: list[str] = []
     load_text(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from backstay.config.interpolation import Unset, interpolate
+from backstay.config.render import Values, render
 
 if TYPE_CHECKING:
     from backstay.config.problems import Problem
@@ -71,6 +73,19 @@ def test_what_comes_from_outside_is_no_template() -> None:
     result = interpolate("{{ a }} ${BRACES}", VARIABLES)
     assert result.value == "{{ a }} {{ x }}"
     assert result.template == "{{ a }} {{ '{{' }} x }}"
+
+
+def test_a_service_gets_what_looks_like_a_template_as_it_is(load_text: Load) -> None:
+    stack = load_text(
+        "services: {a: {command: [x, '${V}'], environment: {A: '${V}'}, ports: {m: auto}}}",
+        environ={"V": "{{ ports.m }} {{ nonsense"},
+    )
+    values = Values(fleet_name="f", fleet_dir=Path(), instance="a.1", ports={"m": 1})
+    done = render(stack.services["a"], values)
+    assert (done.command, done.environment["A"]) == (
+        ("x", "{{ ports.m }} {{ nonsense"),
+        "{{ ports.m }} {{ nonsense",
+    )
 
 
 def test_every_scalar_reads_variables(load_text: Load) -> None:

@@ -258,7 +258,7 @@ def test_a_gateway_off_loopback_has_a_token(load_text: Load, folder: object) -> 
     assert load_text(text + "{listen: 127.0.0.1:1}").gateway.token_file is None
     assert load_text(text + "'0.0.0.0:7077'").gateway.token_file == f"{folder}/.backstay/token"
     assert load_text(text + "{listen: '[::1]:0', token_file: t}").gateway.token_file == f"{folder}/t"
-    assert load_text(text + "{listen: localhost:80}").gateway.loopback
+    assert load_text(text + "{listen: localhost:80}").gateway.listen == "127.0.0.1:80"
 
 
 def test_paths_begin_at_home_or_at_the_file(load_text: Load, folder: object) -> None:

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
 @verb("config")
 @click.option("--services", is_flag=True, help="Print the names of the services only.")
-def command(settings: Settings, services: bool) -> None:
+@click.option(
+    "--schema", is_flag=True, help="Print the JSON Schema of stack files, for editors; no file is read."
+)
+def command(settings: Settings, services: bool, schema: bool) -> None:
     """Print the stack file as it is understood: merged, with variables and defaults filled in.
 
     Values that are only known when the fleet runs stay as they are written, in {{ }}.
     """
+    if schema:
+        from backstay.config.schema import FILE
+
+        click.echo(FILE.read_text(encoding="utf-8"), nl=False)
+        return
     read = stack.load(settings)
     if services:
         for name in read.services:

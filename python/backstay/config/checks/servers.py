@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backstay.config.models.service import ServiceFile
@@ -100,7 +101,21 @@ def _check_local(context: Context, service: Service, mcp: Mcp) -> None:
                 (*path, "mcp", "runtime"),
                 hint=hint,
             )
+    if mcp.package and mcp.package.kind == "path":
+        _check_folder(context, service, Path(mcp.package.name))
     _check_transport(context, service, mcp)
+
+
+def _check_folder(context: Context, service: Service, folder: Path) -> None:
+    """Warn of a folder that is not there: it may be made before `up`, but seldom is."""
+    try:
+        if folder.is_dir():
+            return
+        near = did_you_mean(folder.name, (entry.name for entry in folder.parent.iterdir()), otherwise=" ")
+    except (OSError, ValueError):
+        near = ""
+    place = context.tree.place(("services", service.name, "mcp", "package"))
+    context.problems.warn(f"there is no folder `{folder}`", place, hint=near.strip())
 
 
 def _check_transport(context: Context, service: Service, mcp: Mcp) -> None:

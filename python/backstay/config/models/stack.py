@@ -50,11 +50,11 @@ def read_listen(value: Any) -> str:
     if match is None or int(match[2]) > 65535:
         raise refuse(f"{quoted(spelling(value))} is not an address to listen on", hint)
     host = match[1] or "127.0.0.1"
-    if host != "localhost":
-        try:
-            ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            raise refuse(f"{quoted(host)} is not an IP address of this machine", hint) from None
+    host = "127.0.0.1" if host == "localhost" else host
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        raise refuse(f"{quoted(host)} is not an IP address of this machine", hint) from None
     return f"{host}:{int(match[2])}"
 
 
@@ -87,7 +87,7 @@ class Gateway(Model):
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        return ipaddress.ip_address(self.host).is_loopback
 
     @classmethod
     def from_short(cls, value: Any) -> Any:
