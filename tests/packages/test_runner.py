@@ -101,3 +101,12 @@ async def test_cancelling_kills_the_whole_group_even_if_it_ignores_sigterm(
     await asyncio.wait_for(gone.wait(), 10)
     asyncio.get_running_loop().remove_reader(handle)
     os.close(handle)
+
+
+async def test_a_registrys_password_is_shown_to_nobody() -> None:
+    lines: list[str] = []
+    source = "import sys; print('get http://ada:secret@npm.example/x', file=sys.stderr); sys.exit(1)"
+    with pytest.raises(CommandFailed) as failed:
+        await python(source, progress=lines)
+    assert lines == ["get http://***@npm.example/x"]
+    assert failed.value.tail == "get http://***@npm.example/x"

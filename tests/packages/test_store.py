@@ -179,3 +179,31 @@ def test_the_cache_is_where_xdg_says() -> None:
     assert cache_dir({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/x/backstay")
     assert cache_dir({"XDG_CACHE_HOME": "not/absolute", "HOME": "/h"}) == Path("/h/.cache/backstay")
     assert cache_dir({"HOME": "/h"}) == Path("/h/.cache/backstay")
+
+
+def test_a_scratch_directory_lives_as_long_as_its_process(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from backstay.packages.store import Store\n"
+        "with Store(Path(sys.argv[1])).scratch() as work:\n"
+        "    print(work, flush=True)\n"
+        "    sys.stdin.readline()\n"
+    )
+    store = Store(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        theirs = Path(read(other))
+        with store.scratch() as ours:
+            assert ours.is_dir()
+            assert theirs.is_dir()
+        assert not ours.exists()
+        other.kill()
+        other.wait()
+        assert theirs.is_dir()
+        with store.scratch():
+            assert not theirs.exists()

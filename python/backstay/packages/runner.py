@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections import deque
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ _TAIL_LINES = 200
 _LINE_BYTES = 2_000
 _STDOUT_BYTES = 64 * 1024 * 1024
 _GRACE_S = 3.0
+#: A registry's address may carry one; messages and logs must not.
+_PASSWORD = re.compile(r"//[^/\s@]+@")
 #: A build of a large program on a small machine takes minutes; nothing honest takes longer than this.
 DEADLINE_S = 3_600.0
 
@@ -85,6 +88,7 @@ async def run(
     stdout = bytearray()
 
     def on_stderr(line: str) -> None:
+        line = _PASSWORD.sub("//***@", line)
         tail.append(line)
         if line.strip():
             progress(line)
@@ -108,7 +112,8 @@ async def run(
     text = stdout.decode(errors="replace")
     if code != 0:
         last = [*text.splitlines()[-_TAIL_LINES:], *tail]
-        raise CommandFailed(step, argv, code, "\n".join(line[:_LINE_BYTES] for line in last))
+        said = "\n".join(line[:_LINE_BYTES] for line in last)
+        raise CommandFailed(step, argv, code, _PASSWORD.sub("//***@", said))
     return text
 
 

@@ -129,14 +129,20 @@ class Store:
         base = self.root / "tmp"
         base.mkdir(parents=True, exist_ok=True)
         for left in base.glob("scratch.*"):
-            if not Path("/proc", left.name.split(".")[1]).exists():
-                remove(left)
-        work = base / f"scratch.{os.getpid()}.{secrets.token_hex(4)}"
-        work.mkdir(mode=0o700)
-        try:
-            yield work
-        finally:
-            remove(work)
+            with _claimed(left) as dead:
+                if dead:
+                    remove(left)
+        while True:
+            work = base / f"scratch.{secrets.token_hex(6)}"
+            work.mkdir(mode=0o700)
+            with _claimed(work) as ours:
+                if not ours or not work.exists():
+                    continue  # somebody who was clearing up came between the two lines above
+                try:
+                    yield work
+                finally:
+                    remove(work)
+                return
 
     def _seal(self, work: Path, entry: Path, marker: dict[str, Any]) -> None:
         with (work / MARKER).open("w", encoding="utf-8") as file:
@@ -176,6 +182,24 @@ class Store:
             yield
         finally:
             os.close(handle)
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[bool]:
+    """Whether nobody else holds a directory; we do, for the length of the block, or until we die."""
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(handle)
 
 
 async def _wait_for_lock(handle: int) -> None:
