@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Load, Problems
 
 
@@ -86,6 +88,32 @@ def test_dependencies_are_merged_by_name_in_either_form(load_text: Load) -> None
         "c": "service_started",
     }
     assert stack.services["a"].depends_on["c"].restart
+
+
+def test_one_text_in_place_of_a_list_is_joined_too(load_text: Load, folder: Path) -> None:
+    (folder / "a.env").write_text("A=a\n")
+    (folder / "b.env").write_text("B=b\n")
+    stack = load_text(
+        "services: {a: {command: x, env_file: a.env, profiles: p, depends_on: b},"
+        " b: {command: y}, c: {command: z}}",
+        "services: {a: {env_file: [b.env], profiles: [q], depends_on: [c]}}",
+        profiles=["q"],
+    )
+    service = stack.services["a"]
+    assert (service.environment, service.profiles) == ({"A": "a", "B": "b"}, ("p", "q"))
+    assert list(service.depends_on) == ["b", "c"]
+
+
+def test_a_short_probe_and_a_short_condition_are_merged(load_text: Load) -> None:
+    stack = load_text(
+        "services: {a: {command: x, healthcheck: notify}, b: {command: y, depends_on: {a: service_healthy}}}",
+        "services: {a: {healthcheck: {interval: 1s}}, b: {depends_on: {a: {restart: true}}}}",
+    )
+    check = stack.services["a"].healthcheck
+    assert check is not None
+    assert (check.probe, check.interval) == ("notify", 1)
+    dependency = stack.services["b"].depends_on["a"]
+    assert (dependency.condition, dependency.restart) == ("service_healthy", True)
 
 
 def test_short_and_long_forms_are_merged(load_text: Load) -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 REPLACED: Final = frozenset({"command", "args", "test"})
 PROBES: Final = frozenset({"tcp", "http", "command", "log", "notify", "test", "disable"})
 ORIGINS: Final = frozenset({"package", "url"})
+LISTS: Final = frozenset(
+    {"env_file", "profiles", "with", "allow", "deny", "allowed_hosts", "allowed_origins"}
+)
+"""Keys whose value may be a text that stands for a list of one."""
 SHORT: Final = {"mcp": "package", "gateway": "listen", "http": "port"}
 """Keys whose value may be a scalar that stands for a map with this one key."""
 
@@ -85,8 +89,18 @@ def _alike(node: Node, path: Path) -> Node:
     in_service = len(path) == 3 and path[0] == "services"
     if isinstance(node, Sequence) and in_service and key in ("environment", "depends_on"):
         return _as_map(node)
+    if not isinstance(node, Scalar) or not isinstance(node.value, str | int):
+        return node
+    if key in LISTS:
+        return Sequence([node], node.place)
+    if in_service and key == "depends_on":
+        return _as_map(Sequence([node], node.place))
+    if in_service and node.value == "notify":
+        return Mapping({"notify": Entry(node.place, Scalar(True, node.place))}, node.place)
+    if path[2:-1] == ("depends_on",):
+        return Mapping({"condition": Entry(node.place, node)}, node.place)
     has_short = in_service or path == ("gateway",) or path[2:] == ("healthcheck", "http")
-    if isinstance(node, Scalar) and isinstance(node.value, str | int) and key in SHORT and has_short:
+    if key in SHORT and has_short:
         return Mapping({SHORT[str(key)]: Entry(node.place, node)}, node.place)
     return node
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backstay.config.models.base import spelling
 from backstay.config.problems import Path, Place, Problems
 from backstay.config.tree import Entry, Mapping, Node, Scalar, Sequence, SpelledFloat, SpelledInt
-from backstay.config.yaml_errors import explain, reader_place
+from backstay.config.yaml_errors import QUOTE_TEMPLATE, explain, reader_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,8 @@ class _Composer:
         self.problems = problems
         self.anchors: dict[str, Node | None] = {}
         self.sizes: dict[int, tuple[int, int, int]] = {}
+        self.unquoted: set[int] = set()
+        """Lines where a `{{` without quotes was noted: what the parser says of them only confuses."""
         self.events = self._parse(text)
 
     def document(self) -> Node | None:
@@ -126,7 +128,8 @@ class _Composer:
             yield from YAML(typ="safe", pure=True).parse(text)
         except MarkedYAMLError as error:
             message, places, hint = explain(error, text, self.file)
-            self.problems.add(message, *places, hint=hint)
+            if self.unquoted.isdisjoint(place.line for place in places):
+                self.problems.add(message, *places, hint=hint)
             raise Unreadable from None
         except YAMLError as error:
             place = reader_place(error, text, self.file)
@@ -188,18 +191,22 @@ class _Composer:
         self.sizes[id(node)] = size.result()
         return node
 
-    def _mapping(self, event: Any, place: Place, depth: int) -> Mapping:
-        from ruamel.yaml.events import AliasEvent, MappingEndEvent
+    def _mapping(self, event: Any, place: Place, depth: int) -> Node:
+        from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent
 
         node = Mapping({}, place, self._tag(event, "map", place))
+        unquoted = False
         merged: list[Node] = []
         size = _Size(self, place)
         for inner in self.events:
             if isinstance(inner, MappingEndEvent):
                 break
             key_place = self._place(inner, place.path)
+            if event.flow_style and isinstance(inner, MappingStartEvent) and inner.flow_style:
+                unquoted = True
+                self._note_unquoted(place)
             key = self._node(inner, place.path, depth + 1)
-            name = self._key(key, key_place, node)
+            name = self._key(key, key_place, node, quiet=unquoted)
             key_place = key_place._replace(path=(*place.path, name))
             inner = next(self.events)
             value = self._node(inner, key_place.path, depth + 1)
@@ -219,17 +226,21 @@ class _Composer:
             if isinstance(other, Mapping):
                 for name, entry in other.entries.items():
                     node.entries.setdefault(name, entry)
-        self.sizes[id(node)] = size.result()
-        return node
+        done: Node = Scalar("1", place, plain=False) if unquoted else node
+        self.sizes[id(done)] = size.result()
+        return done
 
-    def _key(self, key: Node, place: Place, node: Mapping) -> str:
+    def _note_unquoted(self, place: Place) -> None:
+        """Note a `{{ … }}` that YAML takes for a map whose key is a map."""
+        self.unquoted.add(place.line)
+        self.problems.add("a `{{` without quotes is a map to YAML", place, hint=QUOTE_TEMPLATE)
+
+    def _key(self, key: Node, place: Place, node: Mapping, *, quiet: bool) -> str:
         if isinstance(key, Scalar):
             return "null" if key.value is None else spelling(key.value)
-        self.problems.add(
-            "a key is a list or a map",
-            place,
-            hint="a key is a text; quote it where it begins with `{` or `[`",
-        )
+        if not quiet:
+            hint = "a key is a text; quote it where it begins with `{` or `[`"
+            self.problems.add("a key is a list or a map", place, hint=hint)
         return f"<{len(node.entries)}>"
 
     def _merged(self, value: Node, place: Place) -> list[Node]:

@@ -26,6 +26,7 @@ KNOWN: Final = (
      "write `\\\\` for a backslash, or use single quotes"),
 )  # fmt: skip
 """A part of what the parser says, what we say instead, and what to do."""
+QUOTE_TEMPLATE: Final = 'put what contains `{{ … }}` in quotes: "{{ ports.http }}"'
 SPANNING: Final = ("a quoted text does not end", "a list or map in brackets does not end")
 """What begins at another place than where it is noticed."""
 
@@ -40,7 +41,8 @@ def explain(error: MarkedYAMLError, text: str, file: str) -> tuple[str, tuple[Pl
         return "a tab indents this line", (tab,), "YAML is indented with spaces only"
     for part, message, hint in KNOWN:
         if part in said:
-            return message, (*_beginning(error, message, file), place), hint
+            places = (*_beginning(error, message, file), place)
+            return message, places, QUOTE_TEMPLATE if _unquoted(text, places) else hint
     if "that cannot start any token" in said:
         sign = said.partition("'")[2].partition("'")[0]
         return f"no text begins with `{sign}`", (place,), "put it in quotes"
@@ -55,6 +57,14 @@ def _tab(text: str, place: Place, said: str) -> Place | None:
     if "\t" not in indent and "'\\t'" not in said:
         return None
     return place._replace(column=line.find("\t") + 1 or place.column)
+
+
+def _unquoted(text: str, places: tuple[Place, ...]) -> bool:
+    """Whether the lines of an error hold a `{{` before which no quote begins."""
+    lines = text.splitlines()
+    shown = [lines[place.line - 1] for place in places if place.line <= len(lines)]
+    before = [line.partition("{{")[0] for line in shown if "{{" in line]
+    return any(part.count('"') % 2 == 0 and part.count("'") % 2 == 0 for part in before)
 
 
 def _beginning(error: MarkedYAMLError, message: str, file: str) -> tuple[Place, ...]:

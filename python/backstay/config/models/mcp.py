@@ -35,7 +35,8 @@ def read_url(value: Any) -> str:
     except ValueError:
         good = False
     if not good or any(character.isspace() for character in url):
-        raise refuse(f"{quoted(url)} is not an http or https address", "write `https://example.com/mcp`")
+        hint = "`{{ … }}` is not read here, `${VAR}` is" if "{{" in url else "write `https://example.com/mcp`"
+        raise refuse(f"{quoted(url)} is not an http or https address", hint)
     return url
 
 
