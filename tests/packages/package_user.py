@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from backstay.config.models.mcp import Mcp
-from backstay.packages import Launch, Lockfile, resolve_and_install
+from backstay.packages import Launch, Lockfile, PackageError, resolve_and_install
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +68,8 @@ def output(launch: Launch, *args: str) -> str:
     return subprocess.run(
         [*launch.argv, *args], env=env, capture_output=True, text=True, check=True, timeout=60
     ).stdout.strip()
+
+
+def said(error: PackageError) -> str:
+    """All that a user reads of an error, but its hint."""
+    return f"{error}\n{error.tail}"

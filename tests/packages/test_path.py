@@ -10,7 +10,7 @@ import pytest
 from backstay.packages import PackageError
 
 from tests.packages.handmade_wheels import wheel
-from tests.packages.package_user import User, output
+from tests.packages.package_user import User, output, said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,14 +184,14 @@ async def test_a_directory_without_a_project_file_says_what_it_looks_for(user: U
     (user.stack / "empty").mkdir()
     with pytest.raises(PackageError) as refused:
         await user.install("path:./empty")
-    assert "holds none of pyproject.toml, package.json, Cargo.toml, go.mod" in str(refused.value)
+    assert "holds none of pyproject.toml, package.json, Cargo.toml, go.mod" in said(refused.value)
 
 
 async def test_a_broken_project_file_is_named_with_its_line(user: User, python_project: Path) -> None:
     (python_project / "pyproject.toml").write_text("[project\n")
     with pytest.raises(PackageError) as refused:
         await user.install("path:./server")
-    assert "line 1" in str(refused.value)
+    assert "line 1" in said(refused.value)
     assert refused.value.hint == "correct pyproject.toml"
 
 

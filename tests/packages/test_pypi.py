@@ -144,7 +144,7 @@ async def test_a_library_is_refused(user: User) -> None:
     wheel(user.root / "wheels", "library", "1.0", scripts={})
     with pytest.raises(PackageError) as refused:
         await user.install("pypi:library")
-    assert str(refused.value) == "could not find the executable of library:\n  it declares no executable"
+    assert str(refused.value) == "could not find the executable of library: it declares no executable"
     assert user.entries() == []
 
 

@@ -121,10 +121,10 @@ _NO_VERSION = re.compile(
 
 
 def failure(step: str, *, tail: str = "", hint: str | None = None) -> PackageError:
-    """A package error whose text says the step and shows the output: `could not <step>`, then the lines."""
+    """A package error: its text is the step, and the reason where that is one line; more lines are its tail."""
     message = f"could not {step}"
-    if tail:
-        message += ":" + "".join(f"\n  {line}" for line in tail.splitlines())
+    if tail and "\n" not in tail:
+        return PackageError(f"{message}: {tail}", step=step, hint=hint)
     return PackageError(message, step=step, tail=tail, hint=hint)
 
 
@@ -194,4 +194,4 @@ def _readable(output: str) -> str:
     """The last lines that say something."""
     output = output.partition("npm error Usage:")[0]  # npm prints its whole help after some errors
     lines = [line.rstrip() for line in output.splitlines() if not _NOISE.search(line)]
-    return "\n".join(lines[-_KEPT_LINES:])
+    return "\n".join(lines[-_KEPT_LINES:]).strip()

@@ -112,7 +112,7 @@ async def _install(job: Job, locked: LockedPackage) -> Launch:
 
     async def build(work: Path) -> dict[str, Any]:
         async with gate.shared().slot():
-            job.progress(f"installing {request.kind}:{locked.name} {locked.version}")
+            job.progress(f"{request.kind}:{locked.name} {locked.version}")
             return await installer.build(job, locked, on, work)
 
     existed = entry.is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from backstay.packages.request import Request
     from backstay.packages.store import Store
+
+_CHATTER = re.compile(r"^\s*\+ |^npm |^Using Python|^Using CPython|^warning: |^\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,13 @@ class Job:
             CommandFailed: it failed.
         """
         return await runner.run(
-            argv, step=step, env=env or self.env, cwd=cwd, progress=self.progress, stdin=stdin
+            argv, step=step, env=env or self.env, cwd=cwd, progress=self._tell, stdin=stdin
         )
+
+    def _tell(self, line: str) -> None:
+        """Pass on how far an installer is; what it complains of is kept for the message, if it fails."""
+        if not _CHATTER.search(line):
+            self.progress(line.strip())
 
     def explain(self, failed: runner.CommandFailed, versions: tuple[str, ...] = ()) -> Exception:
         """The message for a command that failed."""
