@@ -96,6 +96,7 @@ async def _serve_until_the_end(parts: Assembled, control: socket.socket) -> str:
         task.cancel()
     parts.journal.close()
     server.stop()
+    server.force_exit = end == "lost"  # nothing that is still asked can be answered
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     return end

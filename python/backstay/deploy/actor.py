@@ -22,7 +22,7 @@ from backstay.deploy.inputs import Begin, Input, Installed, InstallFailed, Load,
 from backstay.deploy.memory import dump_deploy, dump_service
 from backstay.deploy.routing import routes
 from backstay.deploy.state import NO_NEED, Failure, Fleet, Goal, Instance, Placement, Revision, Stage
-from backstay.engines.events import AdoptedAll, Failed, KeeperLost, parse
+from backstay.engines.events import AdoptedAll, Failed, KeeperLost, Stopped, parse
 from backstay.errors import BackstayError, PackageError
 from backstay.packages import diagnose
 
@@ -77,6 +77,7 @@ class Actor:
         self._installer = installer
         self._inputs: deque[Input] = deque()
         self._busy = False
+        self._remote: set[str] = set()  # instances that no process runs: nothing of them is the engine's
         self._changed: set[str] = set()
         self._changed_leases: set[str] = set()
         self._saving: asyncio.Task[None] | None = None
@@ -162,11 +163,17 @@ class Actor:
             case act.Start(instance=instance, revision=revision):
                 self._start(instance, revision)
             case act.Stop(instance=instance):
-                self.engine.stop(instance)
+                if instance in self._remote:
+                    self.feed(Stopped(instance))
+                else:
+                    self.engine.stop(instance)
             case act.Restart(instance=instance):
                 self.engine.restart(instance)
             case act.Remove(instance=instance):
-                self.engine.remove(instance)
+                if instance in self._remote:
+                    self._remote.discard(instance)
+                else:
+                    self.engine.remove(instance)
             case act.Connect(instance=instance):
                 self.engine.connect(instance)
             case act.Route():
@@ -199,6 +206,7 @@ class Actor:
 
     def _start(self, instance: str, revision: Revision) -> None:
         if not revision.process:
+            self._remote.add(instance)
             return
         key = (revision.service, revision.number)
         service = self.configs[key]

@@ -181,13 +181,24 @@ def parse(raw: dict[str, Any]) -> EngineEvent:
     kind = raw["kind"]
     if raw.get("replayed"):  # it happened while no daemon was there: what is now is told apart
         return Other(kind, raw)
-    if kind == "keeper.refused" and raw.get("order") == "start":
-        return Failed(raw["instance"], f"the keeper refuses: {raw['reason']}")
+    if kind == "keeper.refused":
+        return _refused(raw)
     cls = _KINDS.get(kind)
     if cls is None:
         return Other(kind, raw)
     event: EngineEvent = cls(**{name: raw[name] for name in _FIELDS[kind] if raw.get(name) is not None})
     return event
+
+
+def _refused(raw: dict[str, Any]) -> EngineEvent:
+    """An order that the keeper does not carry out has an outcome all the same."""
+    match raw.get("order"):
+        case "start" | "restart":
+            return Failed(raw["instance"], f"the keeper refuses: {raw['reason']}")
+        case "stop":
+            return Stopped(raw["instance"])  # it holds no such instance
+        case _:
+            return Other(raw["kind"], raw)
 
 
 def decode(line: bytes) -> dict[str, Any]:
