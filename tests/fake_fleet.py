@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,19 @@ class FakeFleet:
             reason=failure.reason if failure else None,
             hint=failure.hint if failure else None,
         )
+
+    async def examine(self, service: str, patience: float) -> bytes | None:
+        if self.states.get(service) is not State.READY:
+            return None
+        rule = {"rule": "tools have schemas", "section": "server/tools", "cure": "declare an object"}
+        checks = [
+            {"id": "lifecycle.version", **rule, "outcome": "passed"},
+            {"id": "tools.schema", **rule, "outcome": "failed", "found": "`x` has none"},
+            {"id": "prompts.list", **rule, "outcome": "skipped", "found": "no prompts"},
+        ]
+        checks = checks if service == "sloppy" else checks[::2]
+        report = {"server": "clock", "server_version": "1.2.3", "protocol": "2025-11-25", "checks": checks}
+        return json.dumps(report).encode()
 
     def stack(self) -> Stack | None:
         return self.wanted

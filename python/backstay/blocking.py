@@ -158,6 +158,7 @@ class BlockingFleet(Described):
     status = twin(Fleet.status)
     call = twin(Fleet.call)
     tools = twin(Fleet.tools)
+    examine = twin(Fleet.examine)
     logs = twin_of_stream(Fleet.logs)
     events = twin_of_stream(Fleet.events)
     metrics = twin(Fleet.metrics)

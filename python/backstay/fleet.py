@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from backstay.api.models import Accepted, Event
+    from backstay.api.models import Accepted, Event, Examination
     from backstay.client.mcp import CallResult, Tool
     from backstay.config import Stack
     from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
@@ -263,6 +263,15 @@ class Fleet(Described):
 
         async with session(self.state_dir, service) as client:
             return await client.tools()
+
+    async def examine(self, service: str, *, patience: float = 10.0) -> Examination:
+        """Check whether a server that is ready keeps to the protocol; changes nothing in it."""
+        from backstay.api.models import Examination
+
+        path = f"/api/services/{quote(service, safe='')}/examine"
+        return Examination.model_validate(
+            await self._control.post(path, {"patience": patience}, timeout=None)
+        )
 
     async def logs(
         self, *services: str, follow: bool = False, tail: int | None = None

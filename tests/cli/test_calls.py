@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from backstay.cli.call import typed
 from backstay.client.sockets import STATE_DIR
+from backstay.deploy.status import ServiceFailure
 
 from tests.fake_fleet import FakeFleet
 from tests.fake_gateway import Gateway
@@ -55,21 +56,49 @@ def test_tools_are_listed_with_their_arguments(cli: Cli) -> None:
     assert {tool["name"] for tool in cli.json("tools", "clock")} == {"now", "broken", "slow", "forever"}
 
 
-@pytest.mark.usefixtures("gateway")
-def test_doctor_finds_nothing_wrong_with_a_good_server(
-    cli: Cli, folder: Path, serve: Callable[[FakeFleet], FakeFleet]
-) -> None:
+@pytest.fixture
+def examined(cli: Cli, folder: Path, gateway: None, serve: Callable[[FakeFleet], FakeFleet]) -> FakeFleet:
+    server = "{command: sleep 1000, mcp: {transport: stdio}}"
     (folder / "backstay.yaml").write_text(
-        "services:\n  clock: {command: sleep 1000, mcp: {transport: stdio}}\n"
+        f"services:\n  clock: {server}\n  sloppy: {server}\n  dead: {server}\n"
     )
-    serve(FakeFleet())
-    cli("up", "-d")
+    fleet = FakeFleet({"dead": ServiceFailure(reason="exited with code 3", hint="mind the gap")})
+    serve(fleet)
+    return fleet
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_server(cli: Cli, examined: FakeFleet) -> None:
+    cli("up", "-d", "clock")
     result = cli("doctor")
-    assert "✓ handshake" in result.stdout
-    assert "clock 1.2.3, protocol" in result.stdout
-    assert result.stdout.endswith("nothing is wrong\n")
     assert result.exit_code == 0
+    assert "✓ clock  ready" in result.stdout
+    assert "4 of 4 checks passed" in result.stdout
+    assert result.stdout.endswith("1 services, 5 checks: nothing is wrong\n")
+
+
+def test_doctor_shows_every_check_of_one_service(cli: Cli, examined: FakeFleet) -> None:
+    cli("up", "-d", "clock")
+    shown = cli("doctor", "clock").stdout
+    assert "✓ protocol           clock 1.2.3, version 2025-11-25" in shown
+    assert "· prompts.list       no prompts" in shown
+    assert "✓ gateway            4 tools at /mcp/clock" in shown
     assert [report["ok"] for report in cli.json("doctor", "clock")] == [True]
+
+
+def test_doctor_says_what_breaks_the_protocol_and_what_to_do(cli: Cli, examined: FakeFleet) -> None:
+    cli("up", "-d", "sloppy")
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "    ✗ tools.schema  `x` has none\n      hint: declare an object (server/tools)\n" in result.stdout
+    assert "    ✗ gateway       the gateway answered HTTP 404" in result.stdout
+
+
+def test_doctor_says_why_a_server_is_not_ready(cli: Cli, examined: FakeFleet) -> None:
+    cli("up", "-d", "dead")
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "✗ dead  failed" in result.stdout
+    assert "    ✗ ready  exited with code 3\n      hint: mind the gap\n" in result.stdout
 
 
 def test_a_value_is_text_where_the_schema_says_so_and_else_json_if_it_is_json() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +38,32 @@ class ScaleRequest(_Request):
     """How many instances a service is to have."""
 
     replicas: Annotated[int, Field(ge=0, le=10_000)]
+
+
+class ExamineRequest(_Request):
+    """How an examination is made."""
+
+    patience: Annotated[float, Field(gt=0, le=600, description="Seconds to wait for each answer.")] = 10.0
+
+
+class Check(BaseModel):
+    """One check of a server, and how it went."""
+
+    id: str = Field(description="A stable name, such as `tools.schema`.")
+    rule: str = Field(description="What is asked of a server.")
+    section: str = Field(description="Where the specification says so.")
+    outcome: Literal["passed", "failed", "warned", "skipped"]
+    found: str | None = None
+    cure: str = ""
+
+
+class Examination(BaseModel):
+    """What an examination of a server found."""
+
+    server: str
+    server_version: str
+    protocol: str
+    checks: list[Check]
 
 
 class EventsQuery(_Request):

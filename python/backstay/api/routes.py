@@ -15,6 +15,8 @@ from backstay.api.models import (
     Ended,
     Event,
     EventsQuery,
+    Examination,
+    ExamineRequest,
     LogsQuery,
     PlanRequest,
     ScaleRequest,
@@ -24,6 +26,7 @@ from backstay.api.models import (
 from backstay.api.selection import select, unknown
 from backstay.deploy.control import FleetControl
 from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
+from backstay.errors import ApiError
 
 Handler = Callable[..., Any]
 
@@ -148,6 +151,15 @@ async def scale(fleet: FleetControl, service: str, body: ScaleRequest) -> Accept
     """Set how many instances a service has."""
     after = fleet.last_seq()
     return Accepted(deploy=await fleet.scale(service, body.replicas), after=after)
+
+
+@operation("POST", "/api/services/{service}/examine")
+async def examine(fleet: FleetControl, service: str, body: ExamineRequest) -> Examination:
+    """Check whether a server keeps to the protocol; changes nothing in it."""
+    report = await fleet.examine(service, body.patience)
+    if report is None:
+        raise ApiError(f"`{service}` is not a server that is ready", status=409)
+    return Examination.model_validate_json(report)
 
 
 @operation("GET", "/api/events")

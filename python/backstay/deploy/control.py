@@ -73,6 +73,10 @@ class FleetControl(Protocol):
         """Run `replicas` instances of a service."""
         ...
 
+    async def examine(self, service: str, patience: float) -> bytes | None:
+        """Check whether a server keeps to the protocol: a report as JSON, none while it is not ready."""
+        ...
+
     async def status(self) -> FleetStatus:
         """Say how the fleet is."""
         ...

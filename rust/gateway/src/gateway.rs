@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use backstay_mcp::Pipes;
+use backstay_mcp::compliance::{self, Report};
 use backstay_telemetry::Registry;
 use bytes::Bytes;
 use tokio::net::{TcpListener, UnixListener};
@@ -117,6 +118,12 @@ impl Gateway {
     /// Lets go of an instance's pipes, so that a server sees the end of its input.
     pub fn detach(&self, instance: &str) {
         self.core.detach(instance);
+    }
+
+    /// Checks on a live connection whether a server keeps to the protocol; none while no instance is ready.
+    pub async fn examine(&self, service: &str, patience: Duration) -> Option<Report> {
+        let (_, upstream) = self.core.server(service)?.pick().ok()?;
+        Some(compliance::check(&upstream, patience).await)
     }
 
     /// Accepts nobody any more and waits, up to `patience`, until the connections are done.

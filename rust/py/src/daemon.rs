@@ -168,6 +168,29 @@ impl Daemon {
         PyBytes::new(py, &text)
     }
 
+    /// Check whether a server keeps to the protocol: a report as JSON, none while it is not ready.
+    ///
+    /// Waits for the server's answers, each for at most `patience` seconds.
+    #[pyo3(signature = (service, patience = 10.0))]
+    fn examine<'py>(
+        &self,
+        py: Python<'py>,
+        service: &str,
+        patience: f64,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let patience = Duration::try_from_secs_f64(patience)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let report = py.detach(|| {
+            let handle = self.handle()?;
+            let report = handle.block_on(self.wiring.gateway.examine(service, patience));
+            report
+                .map(|report| serde_json::to_vec(&report))
+                .transpose()
+                .map_err(|error| PyValueError::new_err(error.to_string()))
+        })?;
+        Ok(report.map(|report| PyBytes::new(py, &report)))
+    }
+
     /// End the keeper, and with it all instances and this daemon.
     ///
     /// Raises:
