@@ -24,7 +24,7 @@ from backstay.deploy.status import (
 from backstay.errors import UnknownService
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from backstay.config import Stack
 
@@ -72,11 +72,17 @@ class FakeFleet:
             raise UnknownService(f"there is no service `{service}`")
 
     async def up(
-        self, stack: Stack, *, atomic: bool = False, environ: Mapping[str, str] | None = None
+        self,
+        stack: Stack,
+        *,
+        services: Collection[str] = (),
+        atomic: bool = False,
+        environ: Mapping[str, str] | None = None,
     ) -> str:
-        self.calls.append(("up", list(stack.services), atomic, dict(environ or {})))
+        touched = [name for name in stack.services if not services or name in services]
+        self.calls.append(("up", touched, atomic, dict(environ or {})))
         self.wanted = stack
-        return await self._deploy("up", list(stack.services), State.READY)
+        return await self._deploy("up", touched, State.READY)
 
     async def plan(self, stack: Stack) -> FleetPlan:
         steps = [PlanStep(action="start", service=name, reason="new") for name in stack.services]
@@ -190,7 +196,7 @@ class FakeFleet:
         for name in services or self.states:
             lines = ["listening", "ready \x1b[31mred\x1b[0m \x1b[2Jcleared"]
             for line in lines[-tail:] if tail else lines if tail is None else []:
-                yield LogLine(instance=f"{name}.1", service=name, at=1.0, stream="stderr", line=line)
+                yield LogLine(instance=f"{name}.1", service=name, at=time.time(), stream="stderr", line=line)
         while follow:
             async with self.news:
                 await self.news.wait()

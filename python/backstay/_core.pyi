@@ -137,6 +137,12 @@ class Daemon:
         """
         Take out up to `limit` events, oldest first, as JSON.
         """
+    def examine(self, /, service: str, patience: SupportsFloat = 10.0) -> bytes | None:
+        """
+        Check whether a server keeps to the protocol: a report as JSON, none while it is not ready.
+
+        Waits for the server's answers, each for at most `patience` seconds.
+        """
     def fileno(self, /) -> int:
         """
         A descriptor that is readable while events wait.

@@ -218,9 +218,9 @@ class Fleet(Described):
             return FleetPlan.model_validate(await self._control.post("/api/plan", request))
         except DaemonNotRunning:
             from backstay.api.selection import select
-            from backstay.deploy.plan import plan_from_nothing
+            from backstay.deploy.offline import plan_from_nothing
 
-            return plan_from_nothing(select(None, self.stack, services))
+            return plan_from_nothing(select(None, self.stack, services)[0])
 
     async def status(self) -> FleetStatus:
         """Say how the fleet is."""

@@ -74,7 +74,9 @@ async def test_up_of_some_services_leaves_the_others_as_they_are(
 ) -> None:
     await api.post("/api/up", {"stack": stack(tmp_path, "a", "b")})
     await api.post("/api/up", {"stack": stack(tmp_path, "b", "c", "d"), "services": ["c"]})
-    assert fleet.calls[-1][1] == ["a", "b", "c"]
+    assert fleet.calls[-1][1] == ["c"]
+    assert fleet.wanted is not None
+    assert list(fleet.wanted.services) == ["a", "b", "c"]
 
 
 async def test_status_is_what_ps_prints(api: aio.AsyncControl, tmp_path: Path) -> None:

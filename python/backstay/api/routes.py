@@ -102,14 +102,20 @@ async def status(fleet: FleetControl) -> FleetStatus:
 @operation("POST", "/api/plan")
 async def plan(fleet: FleetControl, body: PlanRequest) -> FleetPlan:
     """Say what bringing up a stack would change, and change nothing."""
-    return await fleet.plan(select(fleet.stack(), body.stack, body.services))
+    stack, chosen = select(fleet.stack(), body.stack, body.services)
+    plan = await fleet.plan(stack)
+    if not chosen:
+        return plan
+    return plan.model_copy(update={"steps": [step for step in plan.steps if step.service in chosen]})
 
 
 @operation("POST", "/api/up")
 async def up(fleet: FleetControl, body: UpRequest) -> Accepted:
     """Bring the fleet to a stack."""
-    after, stack = fleet.last_seq(), select(fleet.stack(), body.stack, body.services)
-    return Accepted(deploy=await fleet.up(stack, atomic=body.atomic, environ=body.environ), after=after)
+    after = fleet.last_seq()
+    stack, chosen = select(fleet.stack(), body.stack, body.services)
+    deploy = await fleet.up(stack, services=chosen, atomic=body.atomic, environ=body.environ)
+    return Accepted(deploy=deploy, after=after)
 
 
 @operation("GET", "/api/deploys/{deploy}")

@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from backstay.config import Service, Stack
 
 
-def select(current: Stack | None, wanted: Stack, names: Sequence[str]) -> Stack:
-    """Return the stack to bring up when only `names`, and what they depend on, are asked for.
+def select(current: Stack | None, wanted: Stack, names: Sequence[str]) -> tuple[Stack, frozenset[str]]:
+    """Return the stack to bring up when only `names` are asked for, and the services to touch.
+
+    These are the ones named and what they depend on; none are returned where all are meant. The others of the
+    `current` stack stay in it as they are.
 
     Raises:
         UnknownService: the wanted stack has no such service.
     """
     if not names:
-        return wanted
+        return wanted, frozenset()
     chosen = closure(wanted.services, names)
     kept = {} if current is None else {k: v for k, v in current.services.items() if k not in chosen}
-    return wanted.model_copy(update={"services": {**kept, **chosen}})
+    return wanted.model_copy(update={"services": {**kept, **chosen}}), frozenset(chosen)
 
 
 def closure(services: Mapping[str, Service], names: Sequence[str]) -> dict[str, Service]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from backstay.cli.options import Settings
     from backstay.fleet import Fleet
 
-TAIL = 10
-"""How many lines of each instance are shown of what it wrote while it started."""
+TAIL = 100
+"""How many lines of each instance are shown, at most, of what it wrote while it started."""
 
 
 LIVE = ("pending", "installing", "starting", "ready", "unhealthy", "stopping")
@@ -61,6 +62,7 @@ async def attached(settings: Settings, fleet: Fleet, services: Sequence[str], *,
 async def _run(
     settings: Settings, fleet: Fleet, services: Sequence[str], beginning: asyncio.Task[Accepted]
 ) -> int:
+    began = time.time()
     with board(color=not settings.no_color) as shown:
         result = await deploys.follow(fleet, await asyncio.shield(beginning), shown)
     deploys.explain(result)
@@ -72,6 +74,8 @@ async def _run(
     click.echo(f"{deploys.summary(status)}; Ctrl-C stops it", err=True)
     writer = Writer(Pen(settings.color))
     async for line in fleet.logs(*services, follow=True, tail=TAIL):
+        if line.at is not None and line.at < began:
+            continue  # of a former run
         click.echo(writer.line(line.model_dump()), color=settings.color)
     return report.DONE if result.ok else report.NOT_AS_ASKED
 

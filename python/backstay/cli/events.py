@@ -15,7 +15,7 @@ from backstay.cli.style import DIM, GREEN, RED, YELLOW, Pen, cut, plain
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
 
-QUIET = {"seq", "at", "kind", "service", "instance", "tail"}
+QUIET = {"seq", "at", "kind", "service", "instance", "tail", "started_at"}
 """What is shown in a column of its own, or is too long for a line."""
 
 LONGEST_VALUE = 60
@@ -52,15 +52,16 @@ def sentence(event: dict[str, Any], pen: Pen) -> str:
     particulars = "  ".join(
         f"{name}={_value(value)}"
         for name, value in event.items()
-        if name not in QUIET and value not in (None, "", {}, [])
+        if name not in QUIET and value not in (None, False, "", {}, [])
     )
     painted = pen.paint(f"{kind:<20}", COLORS.get(kind.rpartition(".")[2], ""))
     return f"{pen.paint(at, DIM)}  {who:<16} {painted} {particulars}".rstrip()
 
 
 def _value(value: object) -> str:
-    """Write a value in a line's room: of maps the names, of text the first words."""
-    if isinstance(value, dict | list):
-        return ",".join(map(plain, map(str, value)))
-    text = " ".join(str(value).lower().split() if isinstance(value, bool) else str(value).split())
-    return plain(cut(text, LONGEST_VALUE))
+    """Write a value in a line's room: of what is nested its plain values or else its names."""
+    if isinstance(value, dict):
+        plain_values = [each for each in value.values() if isinstance(each, str | int)]
+        value = plain_values if len(plain_values) == len(value) else list(value)
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return plain(cut(" ".join(text.split()), LONGEST_VALUE))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from backstay.errors import BackstayError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from backstay.config import Stack
     from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
@@ -32,7 +32,12 @@ class BrokenFleet:
         raise StateError(str(self._error), hint=self._error.hint)
 
     async def up(
-        self, stack: Stack, *, atomic: bool = False, environ: Mapping[str, str] | None = None
+        self,
+        stack: Stack,
+        *,
+        services: Collection[str] = (),
+        atomic: bool = False,
+        environ: Mapping[str, str] | None = None,
     ) -> str:
         """Say why it cannot be."""
         self._refuse()
@@ -63,6 +68,10 @@ class BrokenFleet:
         self._refuse()
 
     async def scale(self, service: str, replicas: int) -> str:
+        """Say why it cannot be."""
+        self._refuse()
+
+    async def examine(self, service: str, patience: float) -> bytes | None:
         """Say why it cannot be."""
         self._refuse()
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from backstay.config import Stack
     from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
@@ -40,9 +40,17 @@ class FleetControl(Protocol):
     """
 
     async def up(
-        self, stack: Stack, *, atomic: bool = False, environ: Mapping[str, str] | None = None
+        self,
+        stack: Stack,
+        *,
+        services: Collection[str] = (),
+        atomic: bool = False,
+        environ: Mapping[str, str] | None = None,
     ) -> str:
-        """Bring the fleet to `stack`; waits while another deploy is under way."""
+        """Bring the fleet to `stack`; waits while another deploy is under way.
+
+        With `services` only these are touched; the others stay as they are, stopped ones too.
+        """
         ...
 
     async def plan(self, stack: Stack) -> FleetPlan:

@@ -26,7 +26,7 @@ from backstay.deploy.state import Goal, Placement
 from backstay.errors import ConfigError, DeployFailed, UnknownService
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from backstay.config import Service, Stack
@@ -79,9 +79,14 @@ class FleetController:
     # Verbs
 
     async def up(
-        self, stack: Stack, *, atomic: bool = False, environ: Mapping[str, str] | None = None
+        self,
+        stack: Stack,
+        *,
+        services: Collection[str] = (),
+        atomic: bool = False,
+        environ: Mapping[str, str] | None = None,
     ) -> str:
-        """Bring the fleet to `stack`; waits while another deploy is under way."""
+        """Bring the fleet to `stack`, or some services of it; waits while another deploy is under way."""
         actor, deploy = self._actor, self._new_id("up")
         async with self._turn_of(deploy):
             self._same_address(stack)
@@ -93,8 +98,14 @@ class FleetController:
                 actor.book.use_range(stack.ports.first, stack.ports.last)
             with actor.book.attempt():
                 prepared = prepare(stack, actor.fleet, actor.book, self._last_numbers, atomic=atomic)
-                changes = {name: plan.change for name, plan in prepared.planned.items()}
+                changes = {
+                    name: plan.change
+                    for name, plan in prepared.planned.items()
+                    if not services or name in services
+                }
                 await self._begin(Begin(deploy, "up", changes, atomic), stack)
+                for name in prepared.planned.keys() - changes.keys():
+                    actor.settle_leases(name)
         return deploy
 
     async def plan(self, stack: Stack) -> FleetPlan:
@@ -128,7 +139,7 @@ class FleetController:
         await actor.finished(deploy)
         for instance in actor.book.holders():
             actor.book.release(instance)
-        await actor.store.accept(facts={"gateway": None, "deploy": None}, leases={})
+        await actor.store.accept(facts={"stack": None, "gateway": None, "deploy": None}, leases={})
         actor.journal.record("fleet.down")
         actor.journal.close()
         self.ended.set()
@@ -171,6 +182,11 @@ class FleetController:
         return deploy
 
     # What there is to see
+
+    async def examine(self, service: str, patience: float) -> bytes | None:
+        """Check whether a server keeps to the protocol: a report as JSON, none while it is not ready."""
+        self._known(service)
+        return await asyncio.to_thread(self._actor.engine.examine, service, patience)
 
     async def status(self) -> FleetStatus:
         """Say how the fleet is."""

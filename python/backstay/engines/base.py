@@ -49,6 +49,13 @@ class Engine(Protocol):
         """Shake hands with a server that has an address: `server.ready` or `server.failed`."""
         ...
 
+    def examine(self, service: str, patience: float) -> bytes | None:
+        """Check whether a server keeps to the protocol: a report as JSON, none while it is not ready.
+
+        The one order that waits, for the server's answers: not to be called on the event loop.
+        """
+        ...
+
     def metrics(self) -> bytes:
         """Give the series that the engine keeps, as text."""
         ...

@@ -63,6 +63,10 @@ class LocalEngine:
         """Have the gateway shake hands with a server over HTTP."""
         self._core.connect(instance)
 
+    def examine(self, service: str, patience: float) -> bytes | None:
+        """Have the gateway check a server on its live connection; waits for its answers."""
+        return self._core.examine(service, patience)
+
     def metrics(self) -> bytes:
         """Give the gateway's and the keeper's series as text."""
         return self._core.render_metrics()

@@ -150,6 +150,10 @@ class SimulatedEngine:
         else:
             self.at(0.02, lambda: self._tell("server.failed", name=instance, reason="connection refused"))
 
+    def examine(self, service: str, patience: float) -> bytes | None:
+        """There is no server to be asked."""
+        return None
+
     def metrics(self) -> bytes:
         """There are no series."""
         return b""
