@@ -259,11 +259,19 @@ def _read(source: BinaryIO) -> asyncio.Queue[bytes | None]:
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[bytes | None] = asyncio.Queue(AT_ONCE)
 
+    def give(line: bytes | None) -> None:
+        putting = lines.put(line)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except RuntimeError:
+            putting.close()
+            raise
+
     def read() -> None:
         with suppress(RuntimeError, CancelledError):  # The loop has ended.
             while line := source.readline(wire.MAX_LINE):
-                asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
-            asyncio.run_coroutine_threadsafe(lines.put(None), loop).result()
+                give(line)
+            give(None)
 
     threading.Thread(target=read, name="backstay-stdin", daemon=True).start()
     return lines
