@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -105,6 +106,29 @@ def test_a_process_that_waits_goes_on_when_the_other_is_killed(tmp_path: Path) -
             assert read(second) == "building"
             let(second)
             assert read(second) == "done"
+
+
+def test_installers_that_a_killed_process_left_are_ended(tmp_path: Path) -> None:
+    orphaning = PROGRAM.replace(
+        'print("building", flush=True)',
+        "import os\n"
+        "    child = await asyncio.create_subprocess_exec('sleep', '60', cwd=work, start_new_session=True)\n"
+        "    print('building', child.pid, flush=True)",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", orphaning, str(tmp_path), "x"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        orphan = os.pidfd_open(int(read(first).split()[1]))
+        first.kill()
+    with start(tmp_path, "second") as second:
+        assert read(second) == "building"
+        assert select.select([orphan], [], [], 10)[0] == [orphan]
+        let(second)
+        assert read(second) == "done"
+    os.close(orphan)
 
 
 async def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:

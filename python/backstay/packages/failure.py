@@ -121,7 +121,7 @@ _NO_VERSION = re.compile(
 
 
 def failure(step: str, *, tail: str = "", hint: str | None = None) -> PackageError:
-    """A package error: its text is the step, and the reason where that is one line; more lines are its tail."""
+    """A package error: its text is the step, and the reason where that is one line; more is its tail."""
     message = f"could not {step}"
     if tail and "\n" not in tail:
         return PackageError(f"{message}: {tail}", step=step, hint=hint)

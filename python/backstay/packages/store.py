@@ -29,6 +29,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backstay.packages.orphans import end_in
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
@@ -131,6 +133,7 @@ class Store:
         for left in base.glob("scratch.*"):
             with _claimed(left) as dead:
                 if dead:
+                    end_in(left.resolve())
                     remove(left)
         while True:
             work = base / f"scratch.{secrets.token_hex(6)}"
@@ -165,6 +168,7 @@ class Store:
     def _clear(self, name: str) -> None:
         """Remove what a killed process left of this entry; its lock is held, so nobody is building it."""
         for left in (self.root / "tmp").glob(f"{name}.*"):
+            end_in(left.resolve())
             remove(left)
 
     @asynccontextmanager
