@@ -147,6 +147,7 @@ class Fleet(Described):
     async def begin_up(self, *services: str, atomic: bool = False) -> Accepted:
         """Ask for what `up` does and return as soon as that is accepted; `events` or `wait` tell its end."""
         from backstay.api.models import Accepted
+        from backstay.config.secrets import secret_environment
         from backstay.daemon.launch import ensure_keeper
         from backstay.packages.settings import inherited
 
@@ -155,7 +156,7 @@ class Fleet(Described):
             "stack": self.stack.model_dump(mode="json"),
             "services": services,
             "atomic": atomic,
-            "environ": inherited(os.environ),
+            "environ": inherited(os.environ) | secret_environment(self.stack, os.environ),
         }
         return Accepted.model_validate(await self._control.post("/api/up", request))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from backstay.config.render import SecretValue, Values, render, secret_values
+from backstay.config.secrets import secret_environment
 from backstay.config.templates import TemplateError, escape, parse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +122,37 @@ def test_secrets_are_only_in_what_is_rendered(load_text: Load, folder: Path) -> 
     )
     assert done.mcp is not None
     assert done.mcp.headers == {"Authorization": "Bearer from outside"}
+
+
+def test_a_secret_in_the_dotenv_file_is_found(load_text: Load, folder: Path) -> None:
+    (folder / ".env").write_text("KEY=from dotenv\n")
+    stack = load_text("secrets: {k: {environment: KEY}}\nservices: {a: {command: x, secrets: [k]}}")
+    assert secret_values(stack, stack.services["a"], {})["k"].value == "from dotenv"
+    assert secret_values(stack, stack.services["a"], {"KEY": "outside"})["k"].value == "outside"
+    (folder / ".env").unlink()
+    with pytest.raises(KeyError, match="KEY"):
+        secret_values(stack, stack.services["a"], {})
+
+
+def test_a_secret_that_is_no_text_is_a_file_only(load_text: Load, folder: Path) -> None:
+    (folder / "store").write_bytes(b"\xff\x00")
+    stack = load_text(
+        """
+        secrets: {k: {file: store}}
+        services:
+          a: {command: [x, "{{ secrets.k.file }}"], secrets: [k]}
+          b: {command: x, environment: {K: "{{ secrets.k }}"}, secrets: [k]}
+        """
+    )
+    values = Values("f", folder, "a.1", secrets=secret_values(stack, stack.services["a"], {}))
+    assert render(stack.services["a"], values).command == ("x", str(folder / "store"))
+    with pytest.raises(TemplateError, match="the secret `k` is not a text"):
+        render(stack.services["b"], values)
+
+
+def test_only_variables_that_hold_secrets_are_handed_on(load_text: Load) -> None:
+    stack = load_text("secrets: {k: {environment: KEY}, l: {environment: L}}\nservices: {a: {command: x}}")
+    assert secret_environment(stack, {"KEY": "k", "OTHER": "o"}) == {"KEY": "k"}
 
 
 def test_a_value_that_is_not_there_is_named(service: Any) -> None:

@@ -7,27 +7,21 @@ which goes to the process and nowhere else; the stack, and what is stored of it,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.config.models.ports import port_variable
 from backstay.config.problems import did_you_mean
+from backstay.config.secrets import SecretValue, secret_values
 from backstay.config.templates import TemplateError, parse
+
+__all__ = ["SecretValue", "Values", "fill", "port_environment", "render", "secret_values"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from backstay.config.models.healthcheck import Healthcheck
     from backstay.config.models.service import Service
-    from backstay.config.models.stack import Stack
-
-
-@dataclass(frozen=True, slots=True)
-class SecretValue:
-    """A secret at hand: what it says, and the file that says it, if it is in one."""
-
-    value: str = field(repr=False)
-    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +79,6 @@ def fill(text: str, service: Service, values: Values) -> str:
     )
 
 
-def secret_values(stack: Stack, service: Service, environ: Mapping[str, str]) -> dict[str, SecretValue]:
-    """Read the secrets that a service may read.
-
-    Raises:
-        OSError: a secret's file cannot be read.
-        KeyError: a secret's variable is not set.
-    """
-    found = {}
-    for use in service.secrets:
-        secret = stack.secrets[use.source]
-        if secret.file is not None:
-            path = Path(secret.file)
-            found[use.name] = SecretValue(path.read_text(encoding="utf-8").rstrip("\r\n"), path)
-        elif secret.environment is not None:
-            found[use.name] = SecretValue(environ[secret.environment])
-    return found
-
-
 def _words(words: tuple[str, ...], service: Service, values: Values) -> tuple[str, ...]:
     return tuple(fill(word, service, values) for word in words)
 
@@ -115,7 +91,13 @@ def _look_up(name: tuple[str, ...], service: Service, values: Values) -> str:
             ports = values.ports if other == service.name else _find(values.services, other, "service")
             return str(_find(ports, port, f"port of `{other}`"))
         case ("secrets", secret):
-            return str(_find(values.secrets, secret, "secret").value)
+            value = _find(values.secrets, secret, "secret").value
+            if value is None:
+                raise TemplateError(
+                    f"the secret `{secret}` is not a text",
+                    f"hand over its file: `{{{{ secrets.{secret}.file }}}}`",
+                )
+            return str(value)
         case ("secrets", secret, "file"):
             file = _find(values.secrets, secret, "secret").file
             if file is None:
