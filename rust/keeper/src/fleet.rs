@@ -44,6 +44,8 @@ pub(crate) struct Fleet {
     surroundings: Surroundings,
     clock: Instant,
     instances: BTreeMap<String, Held>,
+    /// Instances with pipes, counted so that each start need not.
+    servers: usize,
     started: u64,
     ring: Ring,
     reporting: mpsc::Sender<Report>,
@@ -79,6 +81,7 @@ impl Fleet {
             surroundings,
             clock: Instant::now(),
             instances: BTreeMap::new(),
+            servers: 0,
             started: 0,
             ring: Ring::default(),
             reporting,
@@ -201,7 +204,9 @@ impl Fleet {
         };
         let over = matches!(change, Change::Over { .. } | Change::Removed);
         let removed = matches!(change, Change::Removed);
+        self.servers -= usize::from(held.pipes.is_some());
         let event = held.take(change);
+        self.servers += usize::from(held.pipes.is_some());
         let record = held.record();
         self.records.send_if_modified(|records| match record {
             Some(record) => records.instances.insert(name.clone(), record.clone()) != Some(record),
@@ -341,13 +346,8 @@ impl Fleet {
     fn start(&mut self, spec: InstanceSpec) -> Result<(), Refusal> {
         self.open()?;
         spec.validate()?;
-        let servers = self
-            .instances
-            .values()
-            .filter(|held| held.pipes.is_some())
-            .count();
         let pipe_size = if spec.stdio == Stdio::Mcp {
-            pipe_size(servers)
+            pipe_size(self.servers)
         } else {
             0
         };

@@ -127,7 +127,6 @@ impl Held {
         let pid = process.child.pid();
         self.process = Some(process);
         self.pipes = pipes;
-        self.note = Bytes::new();
         self.view.pid = Some(pid);
         self.view.started_at = Some(started_at);
         self.view.restarts = restarts;

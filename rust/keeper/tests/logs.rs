@@ -115,3 +115,34 @@ async fn a_log_goes_on_over_a_restart_and_is_private() {
     assert_eq!(mode("run/keeper.sock"), 0o600);
     assert_eq!(mode("run"), 0o700);
 }
+
+#[tokio::test]
+async fn a_full_disk_costs_lines_and_nothing_else() {
+    let keeper = Keeper::start();
+    let mut daemon = keeper.adopt().await;
+    let file = keeper.dir().join("logs/chatty.1.log");
+    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+    let (written, go) = (keeper.dir().join("written"), keeper.dir().join("go"));
+    let text = format!(
+        "seq 50000; echo x > {}; while [ ! -e {} ]; do sleep 0.01; done; echo room again; exec sleep 1000",
+        written.display(),
+        go.display()
+    );
+    let start = daemon.start(script("chatty.1", &text)).await;
+    eventually("all to be written", || written.exists()).await;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&go, "").unwrap();
+    eventually("the log", || {
+        keeper.log("chatty.1").contains("out room again\n")
+    })
+    .await;
+    let log = keeper.log("chatty.1");
+    assert!(
+        log.contains("[backstay] ") && log.contains("lines were lost: No space left on device"),
+        "{log}"
+    );
+    assert!(support::runs(start.pid));
+    // Whoever asks for its last words gets them: they are not read from the disk.
+    support::kill(start.pid, rustix::process::Signal::KILL);
+    assert!(daemon.failed().await.1.ends_with("50000\nroom again\n"));
+}

@@ -117,6 +117,21 @@ async fn children_of_a_willing_parent_are_asked_before_they_are_killed() {
 }
 
 #[tokio::test]
+async fn one_that_has_shed_session_and_environment_is_found_though_its_parent_ended_first() {
+    let keeper = Keeper::start();
+    let mut daemon = keeper.adopt().await;
+    let pid = keeper.dir().join("pid");
+    let hidden = format!("echo $$ > {}; exec /bin/sleep 1000", pid.display());
+    let text = format!("env -i setsid /bin/sh -c '{hidden}' & exec sleep 1000");
+    daemon.start(script("parent.1", &text)).await;
+    eventually("the hidden one", || read(&pid).ends_with('\n')).await;
+    let hidden: i32 = read(&pid).trim().parse().unwrap();
+    daemon.client.stop("parent.1").await.unwrap();
+    daemon.stopped().await;
+    assert!(!runs(hidden), "{hidden} is alive");
+}
+
+#[tokio::test]
 async fn a_kill_ends_the_waiting_for_a_stop() {
     let keeper = Keeper::start();
     let mut daemon = keeper.adopt().await;
