@@ -8,7 +8,11 @@
 //! if the capacity changed in between, the word did too, and the swap fails. So after a pool has shrunk,
 //! nothing is admitted that the smaller capacity refuses.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+#[cfg(loom)]
+use loom::{sync::atomic::AtomicU64, thread::yield_now};
+use std::sync::atomic::Ordering::{Acquire, Release};
+#[cfg(not(loom))]
+use std::{sync::atomic::AtomicU64, thread::yield_now};
 
 use parking_lot::Mutex;
 
@@ -115,7 +119,7 @@ impl<W: Word> Packed<W> {
     }
 
     fn capacity(&self) -> [u64; DIMENSIONS] {
-        std::array::from_fn(|dimension| self.capacity[dimension].load(Relaxed))
+        std::array::from_fn(|dimension| self.capacity[dimension].load(Acquire))
     }
 
     /// Take all of `want`, or nothing.
@@ -132,7 +136,9 @@ impl<W: Word> Packed<W> {
                 }
                 continue;
             }
-            // A refusal, too, must be true at one moment: the capacity was read after the word.
+            // A refusal, too, must be true at one moment. The capacity was read after the word, and whoever
+            // sees a new capacity sees the word it came with (hence Acquire and Release): if the word is
+            // still the same, both held together.
             let again = self.word.load();
             if again == word {
                 return Err(shortages(want, used, capacity));
@@ -161,7 +167,7 @@ impl<W: Word> Packed<W> {
                 return (self.layout.unpack(again), capacity);
             }
             if again & 1 == 1 {
-                std::thread::yield_now();
+                yield_now();
             }
             word = again;
         }
@@ -179,7 +185,7 @@ impl<W: Word> Packed<W> {
         let _one = self.resizing.lock();
         self.next_epoch();
         for (cell, &amount) in self.capacity.iter().zip(&capacity) {
-            cell.store(amount, Relaxed);
+            cell.store(amount, Release);
         }
         Ok(self.layout.unpack(self.next_epoch()))
     }
@@ -216,7 +222,7 @@ pub(crate) fn shortages(
     (0..DIMENSIONS).filter_map(shortage).collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -271,5 +277,105 @@ mod tests {
             books.give(first);
             prop_assert_eq!(books.read().0, rest);
         }
+    }
+}
+
+/// Every interleaving of a few threads, on a word of 64 bits: `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo
+/// test --release -p backstay-ledger --lib loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU64 as LoomU64;
+    use std::sync::atomic::Ordering::AcqRel;
+
+    impl Word for LoomU64 {
+        const BITS: u32 = 64;
+
+        fn new(value: u128) -> Self {
+            Self::new(u64::try_from(value).unwrap())
+        }
+
+        fn load(&self) -> u128 {
+            self.load(Acquire).into()
+        }
+
+        fn swap(&self, old: u128, new: u128) -> Result<(), u128> {
+            let (old, new) = (u64::try_from(old).unwrap(), u64::try_from(new).unwrap());
+            self.compare_exchange(old, new, AcqRel, Acquire)
+                .map(drop)
+                .map_err(u128::from)
+        }
+    }
+
+    fn books(each: u64) -> Arc<Packed<LoomU64>> {
+        Arc::new(Packed::new([each; DIMENSIONS]).unwrap())
+    }
+
+    #[test]
+    fn loom_two_takers_share_what_fits_both_and_fight_for_what_does_not() {
+        loom::model(|| {
+            let books = books(3);
+            let other = Arc::clone(&books);
+            let thread = loom::thread::spawn(move || other.take([1, 2, 0, 1]).is_ok());
+            let mine = books.take([2, 1, 3, 1]).is_ok();
+            assert!(mine && thread.join().unwrap(), "both fit");
+            assert_eq!(books.read().0, [3, 3, 3, 2]);
+
+            let other = Arc::clone(&books);
+            let thread = loom::thread::spawn(move || other.take([0, 0, 0, 1]).is_ok());
+            let mine = books.take([0, 0, 0, 1]).is_ok();
+            assert!(mine != thread.join().unwrap(), "one of them fits");
+        });
+    }
+
+    #[test]
+    fn loom_what_fits_is_not_refused_while_others_come_and_go() {
+        loom::model(|| {
+            let books = books(2);
+            let other = Arc::clone(&books);
+            let thread = loom::thread::spawn(move || {
+                other.take([1; DIMENSIONS]).unwrap();
+                other.give([1; DIMENSIONS]);
+            });
+            books.take([1; DIMENSIONS]).unwrap();
+            books.give([1; DIMENSIONS]);
+            thread.join().unwrap();
+            assert_eq!(books.read().0, [0; DIMENSIONS]);
+        });
+    }
+
+    #[test]
+    fn loom_after_a_shrink_nothing_more_is_admitted() {
+        loom::model(|| {
+            let books = books(4);
+            let other = Arc::clone(&books);
+            let thread = loom::thread::spawn(move || other.take([3; DIMENSIONS]).is_ok());
+            let used = books.resize([2; DIMENSIONS]).unwrap();
+            // Whoever got in did so before the shrink, and the shrink saw it.
+            let admitted = thread.join().unwrap();
+            assert_eq!(
+                used,
+                if admitted {
+                    [3; DIMENSIONS]
+                } else {
+                    [0; DIMENSIONS]
+                }
+            );
+        });
+    }
+    #[test]
+    fn loom_what_fits_before_and_after_a_shrink_is_not_refused_during_it() {
+        loom::model(|| {
+            let books = books(4);
+            books.take([2; DIMENSIONS]).unwrap();
+            let other = Arc::clone(&books);
+            let thread = loom::thread::spawn(move || {
+                other.give([2; DIMENSIONS]);
+                other.resize([2; DIMENSIONS]).unwrap();
+            });
+            books.take([2; DIMENSIONS]).unwrap();
+            thread.join().unwrap();
+        });
     }
 }

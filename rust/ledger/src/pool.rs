@@ -226,6 +226,11 @@ impl Pool {
         holders
     }
 
+    /// How many names are remembered, whether they hold something or not.
+    pub fn remembered(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The capacity as given, before over-commitment.
     pub fn capacity(&self) -> Amounts {
         self.nominal.lock().capacity

@@ -1,0 +1,185 @@
+"""Metrics as Python sees them, beside prometheus_client; their rules are tested in rust/telemetry."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import prometheus_client
+import pytest
+from backstay import metrics
+from backstay.errors import MetricError
+from backstay.metrics import Counter, Gauge, Histogram, Registry
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+TEXT = st.text(max_size=12)
+VALUES = st.floats(allow_nan=False, width=32)
+
+
+def samples(text: str) -> set[tuple[str, tuple[tuple[str, str], ...], float]]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items())), float(sample.value))
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, st.floats(0, 1e9), VALUES), max_size=20))
+def test_the_exposition_reads_like_prometheus_clients(rows: list[tuple[str, str, float, float]]) -> None:
+    ours, theirs = Registry(), prometheus_client.CollectorRegistry()
+    labels = ["a", "b"]
+    counters = (
+        Counter("calls", "Calls\n\\", labels, registry=ours),
+        prometheus_client.Counter("calls", "Calls\n\\", labels, registry=theirs),
+    )
+    gauges = (
+        Gauge("load", "Load", labels, registry=ours),
+        prometheus_client.Gauge("load", "Load", labels, registry=theirs),
+    )
+    histograms = (
+        Histogram("seconds", "Time", labels, registry=ours),
+        prometheus_client.Histogram("seconds", "Time", labels, registry=theirs),
+    )
+    for a, b, amount, value in rows:
+        for counter in counters:
+            counter.labels(a, b).inc(amount)
+        for gauge in gauges:
+            gauge.labels(a=a, b=b).set(value)
+        for histogram in histograms:
+            histogram.labels(a, b).observe(amount)
+    text = ours.render().decode()
+    assert samples(text) == samples(prometheus_client.generate_latest(theirs).decode())
+    list(openmetrics.text_string_to_metric_families(ours.render(openmetrics=True).decode()))
+
+
+def test_a_registry_is_a_collector_of_prometheus_client() -> None:
+    series, program = Registry(), prometheus_client.CollectorRegistry()
+    calls = Counter("calls_total", "Calls", ["tool"], registry=series)
+    calls.labels("echo").inc(3)
+    Histogram("seconds", "Time", buckets=[1.0], registry=series).observe(0.5)
+    program.register(series)
+    prometheus_client.Gauge("own", "The program's own", registry=program).set(1)
+    assert program.get_sample_value("calls_total", {"tool": "echo"}) == 3.0
+    assert program.get_sample_value("seconds_bucket", {"le": "1.0"}) == 1.0
+    assert program.get_sample_value("own") == 1.0
+    with pytest.raises(ValueError, match="Duplicated"):
+        prometheus_client.Counter("calls", "Another", registry=program)
+
+
+def test_the_interface_is_prometheus_clients() -> None:
+    series = Registry()
+    gauge = Gauge("level", "Level", namespace="app", subsystem="pool", unit="bytes", registry=series)
+    gauge.set(5)
+    gauge.inc()
+    gauge.dec(2)
+    assert (gauge.value, "app_pool_level_bytes 4" in series.render().decode()) == (4.0, True)
+    gauge.set_to_current_time()
+    assert gauge.value > 1.6e9
+    counter = Counter("errors", "Errors", registry=series)
+
+    @counter.count_exceptions()
+    def fail() -> None:
+        raise KeyError("x")
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            fail()
+    assert counter.value == 2.0
+    busy = Gauge("busy", "Busy", registry=series)
+    with busy.track_inprogress(), busy.track_inprogress():
+        assert busy.value == 2.0
+    assert busy.value == 0.0
+    seconds = Histogram("seconds", "Time", registry=series)
+
+    @seconds.time()
+    def fast() -> int:
+        return 7
+
+    assert (fast(), fast(), seconds.count) == (7, 7, 2)
+    assert 0.0 <= seconds.sum < 5.0
+    assert seconds.quantile(0.5) is not None
+
+
+def test_a_function_gives_a_gauge_its_value_at_each_exposition(capsys: pytest.CaptureFixture[str]) -> None:
+    series = Registry()
+    values = iter([1, 2])
+    gauge = Gauge("next", "Next", registry=series)
+    gauge.set_function(lambda: next(values))
+    assert b"next 1\n" in series.render()
+    assert b"next 2\n" in series.render()
+    unraised: list[object] = []
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda hook: unraised.append(hook.exc_type)
+    try:
+        assert b"next 2\n" in series.render()
+    finally:
+        sys.unraisablehook = before
+    assert unraised == [StopIteration]
+
+
+def test_misuse_is_an_error() -> None:
+    series = Registry()
+    calls = Counter("calls", "Calls", ["tool"], registry=series)
+    with pytest.raises(TypeError, match=r"`calls` has labels: call labels\(...\) first"):
+        calls.inc()
+    with pytest.raises(MetricError, match="cannot be changed by -1"):
+        calls.labels("echo").inc(-1)
+    with pytest.raises(MetricError, match="has 1 labels, not 2"):
+        calls.labels("echo", "more")
+    with pytest.raises(TypeError, match="labels are tool"):
+        calls.labels("echo", tool="echo")
+    with pytest.raises(TypeError, match="label `tool` is missing"):
+        calls.labels(tol="echo")
+    with pytest.raises(ValueError, match="registered already"):
+        Gauge("calls", "Calls", registry=series)
+    with pytest.raises(MetricError, match="not a valid metric name"):
+        Counter("no-dash", "", registry=series)
+    with pytest.raises(MetricError, match="not ascending"):
+        Histogram("h", "", registry=series, buckets=[2, 1])
+
+
+def test_a_full_family_keeps_counting_in_its_overflow_series() -> None:
+    series = Registry()
+    calls = Counter("calls", "Calls", ["tool"], registry=series, cap=2)
+    for i in range(5):
+        calls.labels(str(i)).inc()
+    assert calls.labels(metrics.OVERFLOW).value == 3.0
+    assert calls.remove("0")
+    calls.clear()
+    assert b"calls_total{" not in series.render()
+
+
+def test_series_that_nobody_holds_and_nothing_changes_are_swept() -> None:
+    series = Registry()
+    calls = Counter("calls", "Calls", ["tool"], registry=series)
+    held = calls.labels("held")
+    calls.labels("gone").inc()
+    assert [series.sweep(1) for _ in range(3)] == [0, 1, 0]
+    held.inc()
+    assert series.render().endswith(b'calls_total{tool="held"} 1\n')
+    assert series.unregister("calls_total")
+
+
+def test_without_a_registry_a_metric_goes_to_the_default_one() -> None:
+    Counter("default_registry_calls", "Calls").inc()
+    assert b"default_registry_calls_total 1\n" in metrics.REGISTRY.render()
+    metrics.REGISTRY.unregister("default_registry_calls")
+
+
+def test_threads_lose_nothing() -> None:
+    counter = Counter("calls", "Calls", ["tool"], registry=Registry())
+
+    def work() -> None:
+        for i in range(2000):
+            counter.labels(str(i % 3)).inc()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counter.labels(str(i)).value for i in range(3)) == 16_000
