@@ -70,6 +70,9 @@ impl Reader {
                 Ok(0) => return Ok(self.rest()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.buffer.is_empty() {
+                        self.buffer = BytesMut::new(); // a server that says nothing costs nothing
+                    }
                     self.pipe.readable().await?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
