@@ -165,6 +165,9 @@ impl HandshakeError {
                 "raise the gateway's message limit, or check that the program speaks MCP on stdout"
             }
             Self::Refused { .. } => "the error is the server's own; its documentation says more",
+            Self::Unreachable { reason, .. } if reason.contains("certificate") => {
+                "this machine does not trust its certificate; SSL_CERT_FILE names others to trust"
+            }
             Self::Unreachable { .. } => "is it running, and is the address right?",
             Self::Http { .. } => {
                 "check the path, the transport (`streamable-http` or `sse`) and the credentials"

@@ -77,16 +77,20 @@ fn tls_config() -> io::Result<ClientConfig> {
 }
 
 /// An error with all its causes, which is where hyper's say something.
-pub(crate) fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    // "client error (Connect)" says less than its cause.
+    let outer = error
+        .downcast_ref::<legacy::Error>()
+        .and_then(Error::source);
+    let mut next = outer.or(Some(error));
+    let mut text = String::new();
+    while let Some(error) = next {
         let more = error.to_string();
         if !text.contains(&more) {
-            text.push_str(": ");
+            text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&more);
         }
-        cause = error.source();
+        next = error.source();
     }
     text
 }
