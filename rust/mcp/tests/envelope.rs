@@ -280,6 +280,7 @@ const BAD: &[&str] = &[
     "\"\t\"",
     "\"\u{0}\"",
     "\"\u{1f}\"",
+    "\"aaaa\u{1}aaaaaaaaaaaaaaaaaaaa\"",
     "\"aaaaaaaaaaaaaaaa\u{8}\"",
     "'a'",
     "\u{feff}{}",

@@ -219,6 +219,12 @@ impl Ear {
             .unwrap()
     }
 
+    /// Waits until the work on a request is dropped.
+    pub async fn dropped(&mut self) {
+        let dropped = timeout(SOON, self.dropped.recv()).await;
+        assert!(dropped.expect("nothing was dropped").is_some());
+    }
+
     pub async fn closed(&mut self) -> CloseReason {
         loop {
             if let Heard::Closed(reason) = self.next().await {
