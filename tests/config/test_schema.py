@@ -75,6 +75,10 @@ services: []
 ---
 services: {a: {comand: x}}
 ---
+services: {a__b: {command: x}}
+---
+services: {a.b: {command: x}}
+---
 services: {a: {command: x, image: y}}
 ---
 services: {a: {command: {a: b}}}

@@ -69,7 +69,7 @@ def _check(context: Context, service: Service, name: tuple[str, ...], *, private
         case ("services", other, "ports", port):
             _known_port(other, port, _service(context, service, other))
         case ("secrets", secret) | ("secrets", secret, "file"):
-            _known_secret(context, service, secret)
+            _known_secret(context, service, secret, file=len(name) == 3)
             if len(name) == 2 and not private:
                 raise TemplateError(
                     f"the secret `{secret}` would be seen by all who list processes",
@@ -107,16 +107,20 @@ def _known_port(name: str, port: str, service: Service | None) -> None:
         )
 
 
-def _known_secret(context: Context, service: Service, secret: str) -> None:
-    mine = {use.name for use in service.secrets}
+def _known_secret(context: Context, service: Service, secret: str, *, file: bool) -> None:
+    mine = {use.name: context.stack.secrets.get(use.source) for use in service.secrets}
     if secret in mine:
+        declared = mine[secret]
+        if file and declared is not None and declared.file is None:
+            what = f"the secret `{secret}` is in no file: it comes from {declared.environment}"
+            raise TemplateError(what, f"write `{{{{ secrets.{secret} }}}}` for its value, in `environment:`")
         return
     if secret in context.stack.secrets:
         raise TemplateError(
             f"`{service.name}` does not list the secret `{secret}`", f"add `secrets: [{secret}]` to it"
         )
     hint = did_you_mean(
-        secret, mine | context.stack.secrets.keys(), otherwise="add it to `secrets:` at the top"
+        secret, mine.keys() | context.stack.secrets.keys(), otherwise="add it to `secrets:` at the top"
     )
     raise TemplateError(f"there is no secret `{secret}`", hint)
 

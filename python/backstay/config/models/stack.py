@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, kind_of, quoted, refuse, spelling
 from backstay.config.models.mcp import Texts
@@ -16,6 +16,8 @@ from backstay.config.models.ports import PortRange
 from backstay.config.models.scalars import Name, parse_name
 from backstay.config.models.service import Service, ServiceFile
 
+NAME_PATTERN: Final = "^(?!.*__)[A-Za-z0-9]([A-Za-z0-9_-]{0,46}[A-Za-z0-9])?$"
+"""A service's name, for editors; the loader says more of a wrong one."""
 STACK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 LISTEN: Final = re.compile(r"(?:(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9.-]+):)?(\d{1,5})")
 
@@ -140,7 +142,10 @@ class StackFile(Model):
         | None
     ) = None
     """The fleet's name; that of the folder where not given."""
-    services: Mapping[str, ServiceFile] = {}
+    services: Annotated[
+        Mapping[str, ServiceFile],
+        Field(json_schema_extra={"minProperties": 1, "propertyNames": {"pattern": NAME_PATTERN}}),
+    ] = {}
     """What runs, by name."""
     gateway: Gateway = Gateway()
     """The endpoint in front of all servers."""
