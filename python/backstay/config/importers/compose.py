@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backstay.config.building import service_name_from
 from backstay.config.compose_keys import advice
+from backstay.config.models.healthcheck import read_command
 from backstay.config.models.service import ServiceFile
 from backstay.config.models.stack import STACK_NAME
 from backstay.config.templates import escape
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from backstay.config.importers.imported import Draft
     from backstay.config.problems import Place
 
-LONG_PORT: Final = re.compile(r"(?:.*:)?(\d+)(?:-\d+)?(?:/(?:tcp|udp))?")
+LONG_PORT: Final = re.compile(r"(?:.*:)?([0-9]{1,6})(?:-[0-9]+)?(?:/(?:tcp|udp))?")
 TEMPLATED: Final = frozenset({"command", "environment", "working_dir", "healthcheck", "args"})
 
 
@@ -32,9 +33,9 @@ def import_compose(root: Mapping, draft: Draft) -> None:
     _secrets(root.get("secrets"), draft)
     services = root.get("services")
     names: dict[str, str] = {}
-    for name_, entry in services.entries.items() if isinstance(services, Mapping) else []:
+    for written, entry in services.entries.items() if isinstance(services, Mapping) else []:
         if isinstance(entry.node, Mapping):
-            _service(name_, entry.place, entry.node, draft, names)
+            _service(written, entry.place, entry.node, draft, names)
         else:
             draft.note(entry.place, "not carried: it is not a map")
     _dependencies(services, draft, names)
@@ -71,8 +72,6 @@ def _service(written: str, place: Place, node: Mapping, draft: Draft, names: dic
 
 
 def _command(node: Mapping) -> list[str]:
-    from backstay.config.models.healthcheck import read_command
-
     words: list[str] = []
     for key in ("entrypoint", "command"):
         part = node.get(key)

@@ -27,15 +27,15 @@ EXAMPLE: Final = "write one probe, such as `healthcheck: {tcp: main}`"
 
 def read_port_reference(value: Any) -> int | str:
     """Read a port: a number, the name of one of the service's ports, or a template that gives a number."""
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+    if isinstance(value, str) and value:
+        return int(value) if re.fullmatch("[0-9]{1,5}", value) and 1 <= int(value) <= 65535 else value
+    if isinstance(value, bool) or not isinstance(value, int):
         raise refuse(
             f"expected a port, got {kind_of(value)}", "write the name of a port of this service, or a number"
         )
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:6])
-    if isinstance(value, int) and not 1 <= value <= 65535:
+    if not 1 <= value <= 65535:
         raise refuse(f"{spelling(value)} is not a port", "ports go from 1 to 65535")
-    return int(value) if isinstance(value, int) else value
+    return int(value)
 
 
 def split(text: str) -> list[str]:
