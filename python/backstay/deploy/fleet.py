@@ -60,6 +60,7 @@ class FleetController:
         self._state_dir = state_dir
         self._generation = generation
         self._started_at = time.time()
+        self._keeper = os.getppid()  # read now: once it is gone we are somebody else's child
         self._last_numbers = dict(last_numbers)
         self._previous_stack = previous_stack
         self._installer = installer
@@ -200,7 +201,7 @@ class FleetController:
             ports=self._actor.book.ports,
             generation=self._generation,
             started_at=self._started_at,
-            keeper=os.getppid(),
+            keeper=self._keeper,
             gateway_url=self._actor.gateway_url or None,
         )
 
