@@ -121,10 +121,28 @@ def test_a_dead_servers_last_words_name_the_cure(name: str) -> None:
     assert (found.cause, found.hint) == EXPECTED[name]
 
 
-@pytest.mark.parametrize("tail", ["", "listening on stdio", "INFO: server started\nbye"])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "",
+        "listening on stdio",
+        "INFO: server started\nbye",
+        "SyntaxError: Unexpected token } in JSON at position 7",
+    ],
+)
 def test_words_that_say_nothing_are_left_alone(tail: str) -> None:
     assert diagnose(tail) is None
 
 
 def test_text_on_stdout_is_shown() -> None:
     assert diagnose_stdout("Starting MCP server\n").cause.endswith(": Starting MCP server")
+
+
+def test_a_moved_dependency_is_surer_than_a_variable_in_its_traceback() -> None:
+    tail = (
+        "  File '/s.py', line 3, in <module>\n    KEY = require(API_TOKEN)  # required\n"
+        "ModuleNotFoundError: No module named 'mcp.server.fastmcp'"
+    )
+    found = diagnose(tail)
+    assert found is not None
+    assert found.hint == 'add `with: ["mcp<2"]` to its mcp block'

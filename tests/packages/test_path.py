@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from backstay.packages import PackageError
+from backstay.packages import PackageError, tools
 
 from tests.packages.handmade_wheels import wheel
 from tests.packages.package_user import User, output, said
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.packages.npm_registry import NpmRegistry
 
 BACKEND = """
 import base64, hashlib, zipfile
@@ -221,3 +224,30 @@ async def test_a_path_dependency_is_part_of_a_rust_projects_source(user: User, r
     assert output(await user.install("path:./server")) == "one"
     (user.stack / "word" / "src" / "lib.rs").write_text('pub fn word() -> &\'static str { "two" }\n')
     assert output(await user.install("path:./server")) == "two"
+
+
+async def test_a_projects_own_uv_lock_is_the_truth(user: User, python_project: Path) -> None:
+    environ = {**user.environ, "UV_FIND_LINKS": str(user.root / "wheels")}
+    subprocess.run([tools.uv(), "lock", "--quiet", "--no-index"], cwd=python_project, env=environ, check=True)
+    wheel(user.root / "wheels", "left", "1.1", source="", scripts={})
+    launch = await user.install("path:./server")
+    assert output(launch) == "python left"
+    tree = json.loads(user.lock_path.read_text())["packages"]["path:./server"]["tree"]
+    assert list(tree) == ["left==1.0"]
+    assert not (python_project / ".venv").exists()
+
+
+async def test_a_projects_own_package_lock_is_the_truth(
+    user: User, npm: NpmRegistry, node_project: Path
+) -> None:
+    npm.add("left", "1.0.0", {"index.js": "module.exports = 'one'"})
+    described = json.loads((node_project / "package.json").read_text()) | {"dependencies": {"left": "^1"}}
+    (node_project / "package.json").write_text(json.dumps(described))
+    (node_project / "src" / "cli.js").write_text("console.log(require('left'))\n")
+    environ = user.environ
+    subprocess.run(
+        ["npm", "install", "--package-lock-only", "--silent"], cwd=node_project, env=environ, check=True
+    )
+    npm.add("left", "1.1.0", {"index.js": "module.exports = 'two'"})
+    assert output(await user.install("path:./server")) == "one"
+    assert "tree" not in json.loads(user.lock_path.read_text())["packages"]["path:./server"]

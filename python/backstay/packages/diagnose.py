@@ -138,13 +138,6 @@ _SIGNS = (
         "it needs a running Docker, and its socket is not there",
         "start Docker, or set DOCKER_HOST under `environment:`",
     ),
-    _Sign(
-        re.compile(
-            rf"^[^\n]*(?:{_VARIABLE}[^\n]*(?:{_ABSENT})|(?:{_ASKED_FOR})[^\n]*{_VARIABLE})[^\n]*$",
-            re.MULTILINE,
-        ),
-        _variables,
-    ),
     _Sign(_line(r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'"), _missing_module),
     _Sign(_line(r"ImportError: cannot import name"), _drifted),
     _Sign(
@@ -152,11 +145,18 @@ _SIGNS = (
         _older_mcp,
     ),
     _Sign(_line(r"TypeError: (?:FastMCP|Server)\.?\w*\(\) got an unexpected keyword argument"), _older_mcp),
+    _Sign(
+        re.compile(
+            rf"^[^\n]*(?:{_VARIABLE}[^\n]*(?:{_ABSENT})|(?:{_ASKED_FOR})[^\n]*{_VARIABLE})[^\n]*$",
+            re.MULTILINE,
+        ),
+        _variables,
+    ),
     _sign(
         (
             r"ERR_REQUIRE_ESM|ERR_UNKNOWN_BUILTIN_MODULE|Unsupported engine|bad option: --",
             r"require\(\) of ES Module",
-            r"SyntaxError: (?:Unexpected token|Invalid regular expression flags)",
+            r"SyntaxError: (?:Unexpected token(?![^\n]*JSON)|Invalid regular expression flags)",
             r"ReferenceError: (?:fetch|File|WebSocket|crypto|CustomEvent|ReadableStream) is not defined",
         ),
         "it needs a newer Node than runs it",

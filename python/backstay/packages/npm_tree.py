@@ -105,6 +105,8 @@ def tree_of(lock: Mapping[str, Any]) -> dict[str, Any]:
         if path
     }
     for path, facts in tree.items():
+        if "integrity" in facts and "/-/" in facts.get("resolved", ""):
+            del facts["resolved"]  # an npm too old to leave it out itself: the hash says what it is
         optional = facts.get("optionalDependencies")
         if optional:
             # An optional package that could not be had (published for some machines only, or not at all) is

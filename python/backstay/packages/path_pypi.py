@@ -27,19 +27,21 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
     python = await runtime.find_python(await runtime.python(job), job, env)
     described = project.read_toml(root / "pyproject.toml", step).get("project", {})
     try:
-        if (root / "uv.lock").is_file() and not job.request.with_:
+        chosen = previous.tree if previous else {}
+        exported = (root / "uv.lock").is_file() and not job.request.with_
+        if exported:
             export = ("export", "--frozen", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate")
             text = await job.attempt(
                 [tools.uv(), *export, *pypi_tree.options(job, env)], step=step, cwd=root, env=env
             )
-            tree = pypi_tree.tree_of(text)
-        else:
-            tree = await pypi_tree.resolve(
+            chosen = pypi_tree.tree_of(text)
+        if not exported or not all(chosen.values()):  # a uv.lock of local files holds no hashes
+            chosen = await pypi_tree.resolve(
                 job,
                 job.request.with_,
                 python,
                 step=step,
-                previous=previous.tree if previous else None,
+                previous=chosen,
                 extra=(str(root / "pyproject.toml"),),
             )
     except CommandFailed as failed:
@@ -49,7 +51,7 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
         name=root.name,
         version=str(described.get("version", "0")),
         integrity=declaration(root, job.request.with_),
-        tree=tree,
+        tree=chosen,
         runtime={"python": ".".join(python.version.split(".")[:2])},
     )
 
