@@ -118,6 +118,37 @@ async fn a_half_written_message_is_finished_first() {
 }
 
 #[tokio::test]
+async fn two_connections_never_share_a_process() {
+    let (_server, kept, note) = left_behind().await;
+    let (first, _ear) = successor(&kept, &note).await;
+    let short = std::time::Duration::from_millis(20);
+    let config = || UpstreamConfig {
+        resume: Some(note.clone()),
+        start_timeout: short,
+        ..config(Target::Stdio(kept.pipes()))
+    };
+    let error = Upstream::connect(config(), listener().0)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.to_string(),
+        "`fake.1`: another connection uses its pipes"
+    );
+    let ((), second) = tokio::join!(
+        first.close(),
+        Upstream::connect(
+            UpstreamConfig {
+                start_timeout: support::SOON,
+                ..config()
+            },
+            listener().0
+        )
+    );
+    assert!(second.is_ok());
+}
+
+#[tokio::test]
 async fn a_note_that_cannot_be_read_means_another_handshake() {
     let (mut server, kept, _note) = left_behind().await;
     let config = UpstreamConfig {

@@ -92,7 +92,9 @@ impl Upstream {
         let former = config.resume.and_then(|note| ServerInfo::from_note(&note));
         let start = config.start_timeout;
         let (core, tasks) = match config.target {
-            Target::Stdio(pipes) => over_stdio::open(shared, pipes, inbound, former.is_some())?,
+            Target::Stdio(pipes) => {
+                over_stdio::open(shared, pipes, start, inbound, former.is_some()).await?
+            }
             Target::Sse(endpoint) => over_sse::open(shared, &endpoint, start, inbound).await?,
             Target::Http(endpoint) => {
                 let (core, tasks) = over_http::open(

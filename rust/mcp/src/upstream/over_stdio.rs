@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::closing::{CloseReason, HandshakeError};
 use super::config::Pipes;
 use super::core::{Core, Shared};
 use super::inbound::Inbound;
 use super::link::Link;
-use crate::transport::stdio::{Line, Outbox, Reader, Writer};
+use crate::transport::stdio::{Claim, Line, Outbox, Reader, Writer};
 
 /// So much may wait for a server that does not read; one more message of any size may top it.
 const WAITING: usize = 16 << 20;
@@ -19,10 +20,11 @@ const WAITING: usize = 16 << 20;
 /// How long a process whose stdin is gone has to be gone itself, before the connection ends for that.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Takes the pipes and starts reading and writing.
-pub(super) fn open(
+/// Takes the pipes, once nobody else has them, and starts reading and writing.
+pub(super) async fn open(
     shared: Shared,
     pipes: Pipes,
+    within: Duration,
     inbound: Arc<dyn Inbound>,
     taken_over: bool,
 ) -> Result<(Arc<Core>, Vec<JoinHandle<()>>), HandshakeError> {
@@ -30,16 +32,21 @@ pub(super) fn open(
         instance: shared.instance.clone(),
         reason: error.to_string(),
     };
+    let claim = timeout(within, Claim::wait(&pipes.journal)).await;
+    let claim = claim
+        .unwrap_or_else(|_| Err(io::Error::other("another connection uses its pipes")))
+        .map_err(bad)?;
     let writer = Writer::open(pipes.stdin, pipes.journal).map_err(bad)?;
     let reader = Reader::open(pipes.stdout, shared.limits.max_bytes).map_err(bad)?;
     let outbox = Arc::new(Outbox::new(WAITING));
     let core = Core::new(shared, Link::Stdio(Arc::clone(&outbox)), inbound);
-    let writing = tokio::spawn(write(Arc::clone(&core), outbox, writer));
-    let reading = tokio::spawn(read(Arc::clone(&core), reader, taken_over));
+    let claim = Arc::new(claim);
+    let writing = tokio::spawn(write(Arc::clone(&core), outbox, writer, Arc::clone(&claim)));
+    let reading = tokio::spawn(read(Arc::clone(&core), reader, taken_over, claim));
     Ok((core, vec![writing, reading]))
 }
 
-async fn write(core: Arc<Core>, outbox: Arc<Outbox>, writer: Writer) {
+async fn write(core: Arc<Core>, outbox: Arc<Outbox>, writer: Writer, _claim: Arc<Claim>) {
     let Err(error) = outbox.write_to(writer).await else {
         return;
     };
@@ -52,7 +59,7 @@ async fn write(core: Arc<Core>, outbox: Arc<Outbox>, writer: Writer) {
     }
 }
 
-async fn read(core: Arc<Core>, mut reader: Reader, taken_over: bool) {
+async fn read(core: Arc<Core>, mut reader: Reader, taken_over: bool, _claim: Arc<Claim>) {
     // A former daemon may have taken the beginning of the first line with it. No proper end of a JSON object is a
     // JSON object itself (from inside a string its quotes are the wrong way round, from outside its braces don't
     // match), so a half line cannot pass for a message, and a whole one is not lost.

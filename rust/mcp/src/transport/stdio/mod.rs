@@ -4,12 +4,14 @@
 //! What that asks of the writing side is in [`Journal`]; on the reading side a line may have lost its
 //! beginning to a former daemon, and is skipped.
 
+mod claim;
 mod journal;
 mod outbox;
 mod read;
 mod skim;
 mod write;
 
+pub use claim::Claim;
 pub use journal::{JOURNAL_START, Journal};
 pub use outbox::{Outbox, Refused};
 pub use read::{Line, Reader};
