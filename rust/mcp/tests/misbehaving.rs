@@ -168,6 +168,20 @@ async fn one_that_refuses_initialize_is_quoted() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_read_initialize_is_quoted_though_it_names_no_id() {
+    let error = answered(|_| {
+        json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": "Parse error"}})
+            .to_string()
+            + "\n"
+    })
+    .await;
+    assert_eq!(
+        error.to_string(),
+        "`fake.1` refused `initialize`: Parse error (-32700)"
+    );
+}
+
+#[tokio::test]
 async fn a_pipe_that_is_no_pipe_is_refused() {
     let (_server, mut kept) = server();
     kept.stdin = tempfile::tempfile().unwrap().into();

@@ -48,7 +48,12 @@ pub(super) struct Shared {
 /// What the handshake hears of before its answer comes, if that comes at all.
 #[derive(Debug)]
 pub(super) enum Fault {
-    WrongId { expected: String, got: String },
+    WrongId {
+        expected: String,
+        got: String,
+    },
+    /// An error that names no request: it could not read ours.
+    Refused(RpcError),
     TooLarge(String),
     Garbage,
 }
@@ -141,12 +146,15 @@ impl Core {
             Stray::FormerGeneration => &self.tallies.former_generation,
             Stray::Late => &self.tallies.late,
             Stray::Unknown => {
-                let got = message
-                    .id()
-                    .map_or_else(|| "null".to_owned(), |id| id.as_str().to_owned());
-                self.report(Fault::WrongId {
-                    expected: self.pending.latest().to_string(),
-                    got,
+                self.report(match (message.id(), message.error()) {
+                    (None, Some(error)) => Fault::Refused(RpcError::read(&error)),
+                    (id, _) => {
+                        let got = id.map_or_else(|| "null".to_owned(), |id| id.as_str().to_owned());
+                        Fault::WrongId {
+                            expected: self.pending.latest().to_string(),
+                            got,
+                        }
+                    }
                 });
                 &self.tallies.unknown
             }

@@ -94,6 +94,7 @@ fn fault_error(core: &Core, fault: Fault) -> HandshakeError {
             expected,
             got,
         },
+        Fault::Refused(error) => HandshakeError::Refused { instance, error },
         Fault::TooLarge(shown) => HandshakeError::TooLarge {
             instance,
             limit: core.limits.max_bytes,
