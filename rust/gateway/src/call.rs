@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use backstay_mcp::{CallSink, CallTag, Envelope, RawJson, Version};
+use backstay_mcp::{CallSink, CallTag, Envelope, RawJson, Upstream, Version};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::session::{EventStream, Keep, Session};
@@ -20,6 +21,8 @@ pub(crate) struct Call {
     /// The answer's stream, from the first message before the answer on.
     stream: OnceLock<Arc<EventStream>>,
     opened: Notify,
+    /// The connection it went out on. Held for one copy or assignment.
+    upstream: Mutex<Option<Arc<Upstream>>>,
     cancelled: AtomicBool,
     cancel: Notify,
 }
@@ -44,6 +47,7 @@ impl Call {
             streams,
             stream: OnceLock::new(),
             opened: Notify::new(),
+            upstream: Mutex::default(),
             cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
         })
@@ -93,7 +97,21 @@ impl Call {
         }
     }
 
-    /// The client called it off.
+    /// It goes out on this connection.
+    pub(crate) fn sent_to(&self, upstream: &Arc<Upstream>) {
+        *self.upstream.lock() = Some(Arc::clone(upstream));
+    }
+
+    /// The client called it off: the server is told, if it has it.
+    pub(crate) fn call_off(&self, reason: Option<&str>) {
+        let upstream = self.upstream.lock().clone();
+        match upstream {
+            Some(upstream) => upstream.cancel(self.tag, reason),
+            None => self.cancel(),
+        }
+    }
+
+    /// Ends it here.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.cancel.notify_one();

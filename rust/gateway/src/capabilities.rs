@@ -3,11 +3,12 @@
 //! **Upstream** we declare [`declared_upstream`] to every server, because a server starts before any
 //! client is there and many show a tool only to a client that can serve it. What a server then asks is
 //! decided by [`ASKED`]: it goes to the client whose call it belongs to, if that client declared the
-//! capability; what belongs to no call and no single client is answered without one, or refused.
+//! capability; what belongs to no call and no single client is answered without one, or refused. An
+//! instance that one client has to itself (`session: isolated`) belongs to it outside calls, too.
 //!
 //! | a server asks | while a call of one session runs | outside a call |
 //! | --- | --- | --- |
-//! | `roots/list` | that client, if it has roots; else an empty list | the only client, if there is just one and it has roots; else an empty list |
+//! | `roots/list` | that client, if it has roots; else an empty list | an empty list: one client's roots would stay with a server that all share |
 //! | `sampling/createMessage` | that client, if it samples; else refused | refused |
 //! | `elicitation/create` | that client, if it has the mode asked for; else refused | refused |
 //! | `ping` | answered by the gateway | answered by the gateway |
@@ -40,8 +41,6 @@ pub(crate) struct Askable {
     /// Whether this client can serve this request.
     pub(crate) served_by: fn(&ClientCapabilities, &RawJson) -> bool,
     pub(crate) otherwise: Otherwise,
-    /// Whether the only client there is may be asked outside a call.
-    pub(crate) outside_calls: bool,
 }
 
 /// Everything that servers may ask of clients.
@@ -51,14 +50,12 @@ pub(crate) const ASKED: [Askable; 3] = [
         capability: "roots",
         served_by: |client, _| client.roots,
         otherwise: Otherwise::NoRoots,
-        outside_calls: true,
     },
     Askable {
         method: "sampling/createMessage",
         capability: "sampling",
         served_by: |client, _| client.sampling,
         otherwise: Otherwise::Refuse,
-        outside_calls: false,
     },
     Askable {
         method: "elicitation/create",
@@ -71,7 +68,6 @@ pub(crate) const ASKED: [Askable; 3] = [
             }
         },
         otherwise: Otherwise::Refuse,
-        outside_calls: false,
     },
 ];
 

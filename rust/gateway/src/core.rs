@@ -240,6 +240,7 @@ impl Core {
             for uri in server.forget(session.number) {
                 self.unsubscribe_upstream(server, &uri);
             }
+            self.release(server, session);
         }
         for call in session.calls() {
             call.cancel();

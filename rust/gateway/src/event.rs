@@ -79,24 +79,22 @@ pub enum Event {
         /// What the first one's is called instead.
         renamed: String,
     },
-    /// A client session wants an instance of its own (`session: isolated` over stdio).
+    /// A client session wants an instance of its own (`session: isolated` over stdio), and none is free.
     #[serde(rename = "session.wanted")]
     SessionWanted {
         /// The service.
         service: String,
         /// The client session, by a name that is no secret.
         session: String,
-        /// What the instance is to be called.
-        instance: String,
     },
-    /// That instance is no longer needed.
+    /// That session ended: its instance must begin anew before another session gets it.
     #[serde(rename = "session.ended")]
     SessionEnded {
         /// The service.
         service: String,
         /// The client session, by a name that is no secret.
         session: String,
-        /// The instance to stop.
+        /// The instance.
         instance: String,
     },
 }
@@ -105,7 +103,9 @@ impl Event {
     /// Whether it may be dropped when nobody reads events for long.
     pub fn weight(&self) -> Weight {
         match self {
-            Self::NameClash { .. } | Self::ServerChanged { .. } => Weight::Note,
+            Self::NameClash { .. } | Self::ServerChanged { .. } | Self::SessionWanted { .. } => {
+                Weight::Note
+            }
             _ => Weight::State,
         }
     }

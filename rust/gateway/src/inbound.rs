@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::call::Call;
 use crate::capabilities::{ASKED, Askable, Otherwise};
+use crate::config::SessionMode;
 use crate::core::Core;
 use crate::fleet::{Instance, Server};
 use crate::log_level::LogLevel;
@@ -92,11 +93,8 @@ impl FromServer {
             return;
         }
         let calls = self.instance.calls_by_session();
-        for session in core
-            .audience(&self.server.service)
-            .filter(|session| wanted(session))
-        {
-            Self::deliver(&calls, &session, message);
+        for session in self.audience(core).iter().filter(|session| wanted(session)) {
+            Self::deliver(&calls, session, message);
         }
     }
 
@@ -141,16 +139,17 @@ impl FromServer {
         })
     }
 
-    /// The only client there is, if there is just one.
-    fn only_client(&self, core: &Core) -> Option<Arc<Session>> {
-        if !self.instance.calls_by_session().is_empty() {
-            return None;
+    /// The session that has the instance to itself.
+    fn owner(&self, core: &Core) -> Option<Arc<Session>> {
+        core.sessions.by_number(self.instance.owner()?)
+    }
+
+    /// Whom its messages concern that belong to no call.
+    fn audience(&self, core: &Core) -> Vec<Arc<Session>> {
+        if self.server.route().session == SessionMode::Isolated {
+            return self.owner(core).into_iter().collect();
         }
-        let mut listening = core
-            .audience(&self.server.service)
-            .filter(|session| session.listens());
-        let only = listening.next()?;
-        listening.next().is_none().then_some(only)
+        core.audience(&self.server.service).collect()
     }
 }
 
@@ -160,7 +159,12 @@ impl Inbound for FromServer {
             return;
         };
         let call = self.call(related);
-        let refresh = |lists: &[List]| core.refresh(&self.server, &self.instance, lists);
+        // What is listed is read from the instances that all share.
+        let refresh = |lists: &[List]| {
+            if !self.instance.private {
+                core.refresh(&self.server, &self.instance, lists);
+            }
+        };
         match &*notification.method() {
             "notifications/tools/list_changed" => refresh(&[List::Tools]),
             "notifications/prompts/list_changed" => refresh(&[List::Prompts]),
@@ -174,7 +178,7 @@ impl Inbound for FromServer {
                     call.send(notification.bytes(), Keep::IfRoom);
                 } else {
                     let calls = self.instance.calls_by_session();
-                    for session in core.audience(&self.server.service) {
+                    for session in self.audience(&core) {
                         Self::deliver(&calls, &session, &notification);
                     }
                 }
@@ -198,19 +202,12 @@ impl Inbound for FromServer {
             )));
         };
         let params = request.params().unwrap_or(RawJson::EMPTY_OBJECT);
-        let (session, call) = match self.call(related) {
-            Some(call) => (Arc::clone(&call.session), Some(call)),
-            None => {
-                if let Some(session) = askable
-                    .outside_calls
-                    .then(|| self.only_client(&core))
-                    .flatten()
-                {
-                    (session, None)
-                } else {
-                    let why = "it belongs to no call of one client, so there is no telling which client to ask";
-                    return Box::pin(std::future::ready(otherwise(askable, why)));
-                }
+        let (session, call) = match (self.call(related), self.owner(&core)) {
+            (Some(call), _) => (Arc::clone(&call.session), Some(call)),
+            (None, Some(owner)) => (owner, None),
+            (None, None) => {
+                let why = "it belongs to no call of one client, so there is no telling which client to ask";
+                return Box::pin(std::future::ready(otherwise(askable, why)));
             }
         };
         if !(askable.served_by)(&session.capabilities, &params) {
@@ -227,6 +224,9 @@ impl Inbound for FromServer {
         let Some(core) = self.core.upgrade() else {
             return;
         };
+        if self.instance.private {
+            return;
+        }
         core.remember(&self.instance, info);
         let Some(upstream) = self.instance.upstream() else {
             return;

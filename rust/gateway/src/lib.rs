@@ -30,7 +30,7 @@ mod requests;
 mod session;
 mod suggest;
 
-pub use bridge::bridge;
+pub use bridge::{bridge, bridge_over};
 pub use config::{
     GatewayConfig, InstanceRoute, Routes, ServerRoute, SessionMode, ToolFilter, Transport,
 };

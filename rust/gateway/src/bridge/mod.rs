@@ -32,10 +32,11 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Passes messages until stdin ends or nobody reads stdout.
 pub async fn bridge(socket: &Path, path: &str) -> io::Result<()> {
-    run(socket, path, tokio::io::stdin(), tokio::io::stdout()).await
+    bridge_over(socket, path, tokio::io::stdin(), tokio::io::stdout()).await
 }
 
-pub(crate) async fn run<R, W>(socket: &Path, path: &str, input: R, output: W) -> io::Result<()>
+/// Passes messages of any pair of streams, until the input ends or nobody reads the output.
+pub async fn bridge_over<R, W>(socket: &Path, path: &str, input: R, output: W) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin + Send + 'static,

@@ -62,17 +62,41 @@ impl Core {
         instance: &Arc<Instance>,
         resume: Option<Bytes>,
     ) {
+        if let Some(target) = Self::target(server, instance) {
+            self.spawn_handshake(server, instance, target, resume);
+        }
+    }
+
+    /// How an HTTP instance is reached.
+    pub(super) fn target(server: &Server, instance: &Instance) -> Option<Target> {
         let route = instance.route();
-        let Some(url) = route.url else { return };
         let endpoint = Endpoint {
-            url,
+            url: route.url?,
             headers: route.headers.into_iter().collect(),
         };
-        let target = match server.route().transport {
+        Some(match server.route().transport {
             Transport::Sse => Target::Sse(endpoint),
             Transport::StreamableHttp | Transport::Stdio => Target::Http(endpoint),
-        };
-        self.spawn_handshake(server, instance, target, resume);
+        })
+    }
+
+    pub(super) fn upstream_config(
+        &self,
+        server: &Server,
+        instance: &Instance,
+        target: Target,
+        resume: Option<Bytes>,
+    ) -> UpstreamConfig {
+        let route = server.route();
+        UpstreamConfig {
+            resume,
+            generation: self.config.generation,
+            start_timeout: route.start_timeout(),
+            call_timeout: route.call_timeout(),
+            client_capabilities: capabilities::declared_upstream(),
+            limits: Limits::with_max_bytes(self.config.max_body),
+            ..UpstreamConfig::new(&*server.service, &*instance.name, target)
+        }
     }
 
     fn spawn_handshake(
@@ -102,17 +126,8 @@ impl Core {
         target: Target,
         resume: Option<Bytes>,
     ) {
-        let route = server.route();
         let started = Instant::now();
-        let config = UpstreamConfig {
-            resume,
-            generation: self.config.generation,
-            start_timeout: route.start_timeout(),
-            call_timeout: route.call_timeout(),
-            client_capabilities: capabilities::declared_upstream(),
-            limits: Limits::with_max_bytes(self.config.max_body),
-            ..UpstreamConfig::new(&*server.service, &*instance.name, target)
-        };
+        let config = self.upstream_config(server, instance, target, resume);
         let inbound = FromServer::new(self, server, instance, epoch);
         let upstream = match Upstream::connect(config, Arc::clone(&inbound) as Arc<_>).await {
             Ok(upstream) => upstream,
@@ -123,6 +138,7 @@ impl Core {
             return;
         }
         let info = upstream.info();
+        self.settle_owner(server, instance, info.resumed);
         if let Some(old) = instance.set_state(State::Ready(Arc::clone(&upstream))) {
             self.runtime.spawn(async move { old.close().await });
         }
@@ -207,6 +223,10 @@ impl Core {
             retry_after: 1,
         };
         if instance.upstream().is_some() && instance.set_state(down).is_some() {
+            if instance.private {
+                // The next call of its session makes another.
+                return;
+            }
             self.announce();
             self.emit(Event::ServerClosed {
                 service: server.service.to_string(),

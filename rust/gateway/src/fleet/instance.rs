@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use super::refresh::Refreshing;
 use crate::call::Call;
 use crate::config::InstanceRoute;
+use crate::session::Session;
 
 /// What an instance is to the gateway.
 #[derive(Clone)]
@@ -31,6 +32,11 @@ pub(crate) enum State {
     Failed { reason: String },
 }
 
+/// No session has it to itself.
+const NOBODY: u64 = 0;
+/// A session that has ended had it, so nobody may until it has begun anew.
+const RECYCLED: u64 = u64::MAX;
+
 /// See the module.
 pub(crate) struct Instance {
     pub(crate) name: Arc<str>,
@@ -40,6 +46,12 @@ pub(crate) struct Instance {
     /// Counts connections: what an older one still has to say is not heard.
     epoch: AtomicU64,
     outstanding: AtomicUsize,
+    /// The session that has it to itself; [`NOBODY`] or [`RECYCLED`] where none has.
+    owner: AtomicU64,
+    /// It is one session's connection, not an instance that the keeper knows.
+    pub(crate) private: bool,
+    /// Held while a session's own connection is made.
+    pub(super) shaking: tokio::sync::Mutex<()>,
     /// What is in flight, by the call's number. Held for one map operation.
     calls: Mutex<HashMap<u64, Arc<Call>, ahash::RandomState>>,
     pub(crate) refreshing: Refreshing,
@@ -57,7 +69,20 @@ impl fmt::Debug for Instance {
 
 impl Instance {
     pub(crate) fn new(route: InstanceRoute) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::build(route, NOBODY, false))
+    }
+
+    /// A connection of one session's own to the process of another instance.
+    pub(super) fn private(base: &Self, session: &Session) -> Arc<Self> {
+        let route = InstanceRoute {
+            name: format!("{}/{}", base.name, session.label()),
+            ..base.route()
+        };
+        Arc::new(Self::build(route, session.number, true))
+    }
+
+    fn build(route: InstanceRoute, owner: u64, private: bool) -> Self {
+        Self {
             name: route.name.as_str().into(),
             state: RwLock::new(State::Starting),
             route: RwLock::new(route),
@@ -67,7 +92,34 @@ impl Instance {
             refreshing: Refreshing::default(),
             pause: AtomicU64::new(0),
             note: Mutex::default(),
-        })
+            owner: AtomicU64::new(owner),
+            private,
+            shaking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The session that has it to itself.
+    pub(crate) fn owner(&self) -> Option<u64> {
+        match self.owner.load(Ordering::Acquire) {
+            NOBODY | RECYCLED => None,
+            session => Some(session),
+        }
+    }
+
+    /// Takes it for a session, if nobody has it.
+    pub(super) fn claim(&self, session: u64) -> bool {
+        self.owner
+            .compare_exchange(NOBODY, session, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    pub(super) fn recycle(&self) {
+        self.owner.store(RECYCLED, Ordering::Release);
+    }
+
+    pub(super) fn set_owner(&self, session: Option<u64>) {
+        self.owner
+            .store(session.unwrap_or(NOBODY), Ordering::Release);
     }
 
     pub(crate) fn route(&self) -> InstanceRoute {

@@ -3,6 +3,7 @@
 mod catalog;
 mod connect;
 mod instance;
+mod isolate;
 mod publish;
 mod refresh;
 mod routes;

@@ -173,6 +173,18 @@ impl Core {
         .await;
     }
 
+    /// Sets what a session has to itself to the level it asked for.
+    pub(crate) async fn set_own_level(&self, session: u64, level: LogLevel) {
+        for server in self.servers().values() {
+            let own = server.owned_by(session).filter(|own| own.private);
+            if let Some(upstream) = own.and_then(|own| own.upstream())
+                && upstream.info().capabilities.logging()
+            {
+                set_level(&upstream, level).await;
+            }
+        }
+    }
+
     /// Sessions that a former daemon knew say again what they want to hear of.
     fn restore_subscriptions(&self, server: &Arc<Server>) {
         for session in self.audience(&server.service) {
@@ -196,7 +208,7 @@ impl Core {
     }
 }
 
-async fn set_level(upstream: &Upstream, level: LogLevel) {
+pub(super) async fn set_level(upstream: &Upstream, level: LogLevel) {
     let params = serde_json::json!({ "level": level.as_str() });
     if let Ok(params) = RawJson::write(&params) {
         ask(upstream, "logging/setLevel", &params).await;

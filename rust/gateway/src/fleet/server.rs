@@ -28,6 +28,8 @@ pub(crate) struct Server {
     /// Which sessions (by number) want to hear of which of its resources (by its own URI).
     /// Held for one map operation.
     subscribers: Mutex<HashMap<String, HashSet<u64>>>,
+    /// Connections of one session each (`session: isolated` over HTTP). Held for one map operation.
+    own: Mutex<HashMap<u64, Arc<Instance>>>,
     /// The log level it was last set to.
     level: Mutex<Option<LogLevel>>,
     /// The signals of all that is no tool call.
@@ -50,6 +52,7 @@ impl Server {
             info: RwLock::default(),
             view: RwLock::default(),
             subscribers: Mutex::default(),
+            own: Mutex::default(),
             level: Mutex::default(),
             golden: OnceLock::new(),
         })
@@ -158,6 +161,27 @@ impl Server {
             };
         }
         fault::unavailable(&self.service, said.0, said.1.as_deref(), said.2)
+    }
+
+    /// A session's own connection, made if new.
+    pub(super) fn own(&self, session: u64, make: impl FnOnce() -> Arc<Instance>) -> Arc<Instance> {
+        Arc::clone(self.own.lock().entry(session).or_insert_with(make))
+    }
+
+    /// Forgets a session's own connection.
+    pub(super) fn disown(&self, session: u64) -> Option<Arc<Instance>> {
+        self.own.lock().remove(&session)
+    }
+
+    /// What one session has to itself.
+    pub(crate) fn owned_by(&self, session: u64) -> Option<Arc<Instance>> {
+        let own = self.own.lock().get(&session).cloned();
+        own.or_else(|| {
+            self.instances()
+                .iter()
+                .find(|instance| instance.owner() == Some(session))
+                .cloned()
+        })
     }
 
     /// Notes that a session wants to hear of a resource.

@@ -108,11 +108,11 @@ async fn send(
     golden: &Golden,
 ) -> Result<(Answer, bool), RpcError> {
     let measure = golden.begin();
-    let picked = match server.pick() {
+    let picked = match core.pick(server, &call.session).await {
         Ok(picked) => Ok(picked),
         Err(_) if !core.is_settled() => {
             core.settle(|_| server.is_settled()).await;
-            server.pick()
+            core.pick(server, &call.session).await
         }
         Err(error) => Err(error),
     };
@@ -124,6 +124,7 @@ async fn send(
         }
     };
     let in_flight = instance.begin(call);
+    call.sent_to(&upstream);
     let message = Outgoing::Forward {
         envelope: request,
         rewrite,

@@ -173,7 +173,7 @@ async fn subscribe(
     let to = find_resource(core, call, request).await?;
     let uri = request.uri().unwrap_or_default();
     // Known before the answer: an update may come before it.
-    if !core.sessions.subscribe(&call.session, &uri) {
+    if !core.sessions.subscribe(&call.session, &uri).await {
         return Err(fault::invalid_request(
             "this session has subscribed to too many resources",
         ));
@@ -181,7 +181,7 @@ async fn subscribe(
     to.server.subscribe(&to.own, call.session.number);
     let answered = forward::located(core, call, request, &to).await;
     if !matches!(&answered, Ok((_, false))) {
-        core.sessions.unsubscribe(&call.session, &uri);
+        core.sessions.unsubscribe(&call.session, &uri).await;
         to.server.unsubscribe(&to.own, call.session.number);
     }
     answered.map(|(answer, _)| answer)
@@ -194,7 +194,8 @@ async fn unsubscribe(
 ) -> Result<Answer, RpcError> {
     let to = find_resource(core, call, request).await?;
     core.sessions
-        .unsubscribe(&call.session, &request.uri().unwrap_or_default());
+        .unsubscribe(&call.session, &request.uri().unwrap_or_default())
+        .await;
     if to.server.unsubscribe(&to.own, call.session.number) {
         return forward::located(core, call, request, &to)
             .await
@@ -234,7 +235,8 @@ async fn set_level(
         .level()
         .and_then(|level| level.parse().ok())
         .ok_or_else(|| fault::invalid_params("`level` is not one of debug, info, notice, warning, error, critical, alert, emergency"))?;
-    core.sessions.set_level(&call.session, level);
+    core.sessions.set_level(&call.session, level).await;
     core.spread_level().await;
+    core.set_own_level(call.session.number, level).await;
     Ok(Answer::result(&call.id, &RawJson::EMPTY_OBJECT))
 }

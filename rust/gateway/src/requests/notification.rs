@@ -11,7 +11,7 @@ use crate::session::{Scope, Session};
 pub(crate) fn notified(core: &Arc<Core>, session: &Arc<Session>, notification: &Envelope) {
     match &*notification.method() {
         "notifications/initialized" => {}
-        "notifications/cancelled" => cancel(core, session, notification),
+        "notifications/cancelled" => cancel(session, notification),
         "notifications/roots/list_changed" => roots_changed(core, session),
         "notifications/progress" => session.asked.progress(notification),
         other => {
@@ -26,25 +26,10 @@ pub(crate) fn notified(core: &Arc<Core>, session: &Arc<Session>, notification: &
     }
 }
 
-fn cancel(core: &Core, session: &Session, notification: &Envelope) {
-    let Some(call) = notification.request_id().and_then(|id| session.call(&id)) else {
-        return;
-    };
-    let reason = reason(notification);
-    for server in core.servers().values() {
-        for instance in server
-            .instances()
-            .iter()
-            .filter(|instance| instance.call(call.tag.call).is_some())
-        {
-            if let Some(upstream) = instance.upstream() {
-                upstream.cancel(call.tag, reason.as_deref());
-                return;
-            }
-        }
+fn cancel(session: &Session, notification: &Envelope) {
+    if let Some(call) = notification.request_id().and_then(|id| session.call(&id)) {
+        call.call_off(reason(notification).as_deref());
     }
-    // It waits for a server, or for the gateway itself.
-    call.cancel();
 }
 
 fn reason(notification: &Envelope) -> Option<String> {
@@ -55,22 +40,12 @@ fn reason(notification: &Envelope) -> Option<String> {
     notification.params()?.read::<Cancelled>().ok()?.reason
 }
 
-/// The roots of one client among many say nothing about a server they all share.
-fn roots_changed(core: &Core, session: &Arc<Session>) {
-    let servers = core.servers();
-    for server in servers.values() {
-        let mut listening = core
-            .audience(&server.service)
-            .filter(|other| other.listens());
-        let alone = listening
-            .next()
-            .is_some_and(|only| Arc::ptr_eq(&only, session))
-            && listening.next().is_none();
-        drop(listening);
-        if alone {
-            for (_, upstream) in server.ready() {
-                upstream.notify("notifications/roots/list_changed", None);
-            }
+/// The roots of one client among many say nothing to a server they all share.
+fn roots_changed(core: &Core, session: &Session) {
+    for server in core.servers().values() {
+        let own = server.owned_by(session.number);
+        if let Some(upstream) = own.and_then(|own| own.upstream()) {
+            upstream.notify("notifications/roots/list_changed", None);
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Record {
     Subscribe { id: String, uri: String },
     /// It no longer does.
     Unsubscribe { id: String, uri: String },
+    /// An instance is its own.
+    Claim { id: String, instance: String },
     /// It ended.
     End { id: String },
 }
@@ -50,6 +52,9 @@ pub(crate) struct Saved {
     pub(crate) level: u8,
     #[serde(default)]
     pub(crate) subscriptions: BTreeSet<String>,
+    /// Instances that are its own.
+    #[serde(default)]
+    pub(crate) instances: BTreeSet<String>,
 }
 
 /// The end of the journal that sessions write to.
@@ -207,6 +212,11 @@ fn read(path: &Path) -> io::Result<Vec<Saved>> {
                     saved.subscriptions.remove(&uri);
                 }
             }
+            Record::Claim { id, instance } => {
+                if let Some(saved) = live.get_mut(&id) {
+                    saved.instances.insert(instance);
+                }
+            }
             Record::End { id } => {
                 live.remove(&id);
             }
@@ -228,6 +238,7 @@ mod tests {
             client: RawValue::from_string("{}".into()).unwrap(),
             level: 0,
             subscriptions: BTreeSet::new(),
+            instances: BTreeSet::new(),
         }
     }
 

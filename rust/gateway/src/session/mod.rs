@@ -25,6 +25,8 @@ use crate::log_level::LogLevel;
 
 /// Streams of finished calls kept for a client that comes back for them.
 const FINISHED_STREAMS: usize = 16;
+/// Bytes of them; the last one is always kept.
+const FINISHED_BYTES: usize = 64 << 10;
 /// The stream that is not an answer: the client's GET.
 const GENERAL: u32 = 0;
 
@@ -69,6 +71,8 @@ pub(crate) struct Session {
     streams: Mutex<Streams>,
     /// URIs as the client spelled them. Held for one set operation.
     subscriptions: Mutex<BTreeSet<String>>,
+    /// Instances that are its own. Held for one set operation.
+    instances: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -111,6 +115,7 @@ impl Session {
             calls: Mutex::default(),
             streams: Mutex::default(),
             subscriptions: Mutex::new(saved.subscriptions.clone()),
+            instances: Mutex::new(saved.instances.clone()),
         }))
     }
 
@@ -126,6 +131,7 @@ impl Session {
             client: self.client.read().ok()?,
             level: self.level.load(Ordering::Relaxed),
             subscriptions: self.subscriptions.lock().clone(),
+            instances: self.instances.lock().clone(),
         })
     }
 
@@ -197,8 +203,14 @@ impl Session {
         let mut streams = self.streams.lock();
         if let Some(stream) = streams.live.remove(&stream.number) {
             streams.finished.push_back(stream);
-            if streams.finished.len() > FINISHED_STREAMS {
-                streams.finished.pop_front();
+            let mut bytes: usize = streams.finished.iter().map(|stream| stream.bytes()).sum();
+            while streams.finished.len() > 1
+                && (streams.finished.len() > FINISHED_STREAMS || bytes > FINISHED_BYTES)
+            {
+                bytes -= streams
+                    .finished
+                    .pop_front()
+                    .map_or(0, |stream| stream.bytes());
             }
         }
     }

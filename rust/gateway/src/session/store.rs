@@ -115,6 +115,7 @@ impl Sessions {
             client: client.read().map_err(|_| TooMany)?,
             level: 0,
             subscriptions: std::collections::BTreeSet::new(),
+            instances: std::collections::BTreeSet::new(),
         };
         let session = self.add(&saved).ok_or(TooMany)?;
         self.journal.write(&Record::New(saved)).await;
@@ -144,37 +145,62 @@ impl Sessions {
     }
 
     /// Remembers the log level a session asked for.
-    pub(crate) fn set_level(&self, session: &Session, level: LogLevel) {
+    pub(crate) async fn set_level(&self, session: &Session, level: LogLevel) {
         let before = session.set_level(level);
         self.levels[level_index(Some(level))].fetch_add(1, Ordering::Relaxed);
         self.levels[level_index(before)].fetch_sub(1, Ordering::Relaxed);
-        self.journal.note(&Record::Level {
-            id: session.id.to_string(),
-            level: level.code(),
-        });
+        self.journal
+            .write(&Record::Level {
+                id: session.id.to_string(),
+                level: level.code(),
+            })
+            .await;
     }
 
     /// Remembers a subscription. False where the session has too many.
-    pub(crate) fn subscribe(&self, session: &Session, uri: &str) -> bool {
+    pub(crate) async fn subscribe(&self, session: &Session, uri: &str) -> bool {
         if session.subscription_count() >= MOST_SUBSCRIPTIONS {
             return false;
         }
         if session.subscribe(uri) {
-            self.journal.note(&Record::Subscribe {
-                id: session.id.to_string(),
-                uri: uri.to_owned(),
-            });
+            self.journal
+                .write(&Record::Subscribe {
+                    id: session.id.to_string(),
+                    uri: uri.to_owned(),
+                })
+                .await;
         }
         true
     }
 
-    pub(crate) fn unsubscribe(&self, session: &Session, uri: &str) {
+    pub(crate) async fn unsubscribe(&self, session: &Session, uri: &str) {
         if session.unsubscribe(uri) {
-            self.journal.note(&Record::Unsubscribe {
-                id: session.id.to_string(),
-                uri: uri.to_owned(),
-            });
+            self.journal
+                .write(&Record::Unsubscribe {
+                    id: session.id.to_string(),
+                    uri: uri.to_owned(),
+                })
+                .await;
         }
+    }
+
+    /// Remembers that an instance is a session's own.
+    pub(crate) async fn claim(&self, session: &Session, instance: &str) {
+        session.instances.lock().insert(instance.to_owned());
+        self.journal
+            .write(&Record::Claim {
+                id: session.id.to_string(),
+                instance: instance.to_owned(),
+            })
+            .await;
+    }
+
+    /// The session whose own an instance is.
+    pub(crate) fn claimant(&self, instance: &str) -> Option<u64> {
+        self.live
+            .iter()
+            .find(|session| session.instances.lock().contains(instance))
+            .map(|session| session.number)
     }
 
     /// The most verbose level that any session asked for.
@@ -308,8 +334,8 @@ mod tests {
         let scope = Scope::Service("files".into());
         let first = Sessions::open(&config(&dir)).unwrap();
         let kept = open(&first, scope.clone()).await.unwrap();
-        first.set_level(&kept, LogLevel::Warning);
-        assert!(first.subscribe(&kept, "memo://1"));
+        first.set_level(&kept, LogLevel::Warning).await;
+        assert!(first.subscribe(&kept, "memo://1").await);
         let ended = open(&first, Scope::Fleet).await.unwrap();
         first.remove(&ended).await;
 

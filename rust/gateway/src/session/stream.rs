@@ -12,10 +12,14 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Messages kept for one stream.
+/// Messages that may wait on one stream.
 const MOST_EVENTS: usize = 512;
-/// Bytes kept for one stream.
+/// Bytes that may wait on one stream; an answer or a request always may.
 const MOST_BYTES: usize = 1 << 20;
+/// Messages kept behind the reader, for when it lost its connection.
+const MOST_KEPT: usize = 32;
+/// Bytes kept behind the reader. The last message is always kept.
+const MOST_KEPT_BYTES: usize = 16 << 10;
 
 /// Names one event of one stream of one daemon: `<generation>-<stream>-<number>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +150,11 @@ impl EventStream {
         self.state.lock().reading
     }
 
+    /// How much it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Messages not yet taken by any connection.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
@@ -209,24 +218,43 @@ fn body(frame: &[u8]) -> &[u8] {
 }
 
 impl State {
-    /// Drops what may be dropped until the bounds hold.
+    /// Drops what may be dropped until what waits is within its bounds.
     fn make_room(&mut self) {
         while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
             let sent = self.sent;
-            let victim = match self.events.front() {
-                Some(event) if event.number <= sent => 0,
-                _ => match self
-                    .events
-                    .iter()
-                    .position(|event| event.keep != Keep::Always)
-                {
-                    Some(index) => index,
-                    None => break,
-                },
+            let droppable = |event: &Event| event.number <= sent || event.keep != Keep::Always;
+            let Some(victim) = self.events.iter().position(droppable) else {
+                return;
             };
-            if let Some(event) = self.events.remove(victim) {
-                self.bytes -= event.frame.len();
+            self.forget(victim);
+        }
+    }
+
+    /// Drops what was sent long enough ago.
+    fn trim(&mut self) {
+        let sent = self.sent;
+        let kept = self.events.partition_point(|event| event.number <= sent);
+        let mut bytes: usize = self
+            .events
+            .range(..kept)
+            .map(|event| event.frame.len())
+            .sum();
+        let mut excess = 0;
+        for (index, event) in self.events.range(..kept.saturating_sub(1)).enumerate() {
+            if kept - index <= MOST_KEPT && bytes <= MOST_KEPT_BYTES {
+                break;
             }
+            bytes -= event.frame.len();
+            excess = index + 1;
+        }
+        for _ in 0..excess {
+            self.forget(0);
+        }
+    }
+
+    fn forget(&mut self, index: usize) {
+        if let Some(event) = self.events.remove(index) {
+            self.bytes -= event.frame.len();
         }
     }
 }
@@ -251,7 +279,10 @@ impl Reader {
         if let Some(event) = state.events.get(next) {
             let (number, frame) = (event.number, event.frame.clone());
             self.cursor = number;
-            state.sent = state.sent.max(number);
+            if number > state.sent {
+                state.sent = number;
+                state.trim();
+            }
             return Poll::Ready(Some(frame));
         }
         if state.finished {
@@ -329,6 +360,24 @@ mod tests {
         let frames = take(&mut stream.read_on());
         assert_eq!(frames.len(), MOST_EVENTS);
         assert!(frames[0].contains("answer"));
+    }
+
+    #[test]
+    fn what_was_sent_is_kept_only_for_a_while() {
+        let stream = EventStream::new(1, 1);
+        let mut reader = stream.read_on();
+        for _ in 0..100 {
+            stream.push(&[b'1'; 1000], Keep::Always);
+            take(&mut reader);
+        }
+        assert!(stream.state.lock().bytes <= MOST_KEPT_BYTES);
+        stream.push(&vec![b'1'; 1 << 20], Keep::Always);
+        take(&mut reader);
+        assert_eq!(
+            take(&mut stream.read(100)).len(),
+            1,
+            "the last one is there, however large"
+        );
     }
 
     #[test]

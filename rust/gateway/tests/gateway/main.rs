@@ -8,8 +8,10 @@
     reason = "tests: one crate of many files, and `json!` as an argument reads best by value"
 )]
 
+mod bridge;
 mod calls;
 mod hostile;
+mod isolated;
 mod messages;
 mod restart;
 mod support;

@@ -190,33 +190,6 @@ async fn a_question_that_could_be_anybodys_is_refused() {
 }
 
 #[tokio::test]
-async fn the_only_client_is_asked_for_its_roots_outside_a_call() {
-    let (_dir, house, fakes) = house_with(&["a"]).await;
-    let server = &fakes[0];
-    server.ask(json!(1), "roots/list", json!({}));
-    assert_eq!(
-        server.next("").await["result"],
-        json!({"roots": []}),
-        "before any client is there"
-    );
-    let client = house
-        .client_with("/mcp/a", json!({"roots": {"listChanged": true}}))
-        .await;
-    let mut stream = client.listen(None).await;
-    client
-        .notify("notifications/roots/list_changed", json!({}))
-        .await;
-    server.next("notifications/roots/list_changed").await;
-    server.ask(json!(2), "roots/list", json!({}));
-    let question = stream.message().await.unwrap();
-    let roots = json!({"roots": [{"uri": "file:///x"}]});
-    client
-        .post(&json!({"jsonrpc": "2.0", "id": question["id"], "result": roots}))
-        .await;
-    assert_eq!(server.next("").await["result"], roots);
-}
-
-#[tokio::test]
 async fn each_session_hears_the_log_levels_it_asked_for() {
     let (_dir, house, fakes) = house_with(&["a"]).await;
     let server = &fakes[0];

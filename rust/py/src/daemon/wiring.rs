@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_gateway::{
-    EventQueue, EventSink, Gateway, GatewayConfig, NoteSink, Process, Processes, Weight,
+    Event, EventQueue, EventSink, Gateway, GatewayConfig, NoteSink, Process, Processes, Weight,
 };
 use backstay_mcp::Pipes;
 use backstay_supervisor::{
@@ -59,8 +59,14 @@ impl Wiring {
         let processes = Processes::register(&registry).map_err(io::Error::other)?;
         let (orders, waiting) = mpsc::channel(MOST_ORDERS);
         let sink: EventSink = {
-            let events = Arc::clone(&events);
-            Arc::new(move |event| events.push(&event, None, event.weight()))
+            let (events, orders) = (Arc::clone(&events), orders.clone());
+            Arc::new(move |event| {
+                if let Event::SessionEnded { instance, .. } = &event {
+                    // What one session left in a process is for no other to find.
+                    let _ = orders.try_send(Order::Restart(instance.clone()));
+                }
+                events.push(&event, None, event.weight());
+            })
         };
         let notes: NoteSink = {
             let (orders, processes) = (orders.clone(), Arc::clone(&processes));

@@ -60,6 +60,13 @@ impl House {
         }
     }
 
+    /// Serves the trusted unix socket, which outlives the house as the keeper's does.
+    pub fn listen_unix(&self, listener: &std::os::unix::net::UnixListener) {
+        self.gateway
+            .listen_unix(OwnedFd::from(listener.try_clone().unwrap()))
+            .unwrap();
+    }
+
     /// Routes stdio servers, one instance each.
     pub fn route(&self, services: &[&str]) {
         self.routes(services.iter().map(|service| route(service)).collect());

@@ -1,0 +1,172 @@
+//! Stdio clients, through a daemon's restart.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use backstay_gateway::GatewayConfig;
+use serde_json::{Value, json};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
+
+use super::support::server::{Fake, Offer};
+use super::support::{House, SOON};
+
+/// A client that speaks lines.
+struct Stdio {
+    input: WriteHalf<DuplexStream>,
+    output: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    bridge: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Stdio {
+    fn new(socket: &Path, path: &str) -> Self {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (from_client, to_client) = tokio::io::split(theirs);
+        let (output, input) = tokio::io::split(ours);
+        let (socket, path) = (socket.to_owned(), path.to_owned());
+        let bridge = tokio::spawn(async move {
+            backstay_gateway::bridge_over(&socket, &path, from_client, to_client).await
+        });
+        Self {
+            input,
+            output: BufReader::new(output).lines(),
+            bridge,
+        }
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.input
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .unwrap();
+    }
+
+    async fn hear(&mut self) -> Value {
+        let line = tokio::time::timeout(SOON, self.output.next_line())
+            .await
+            .expect("nothing was said")
+            .unwrap();
+        serde_json::from_str(&line.expect("the bridge ended")).unwrap()
+    }
+
+    async fn open(&mut self) {
+        let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"roots": {}}, "clientInfo": {"name": "t", "version": "1"}});
+        self.say(json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
+            .await;
+        let opened = self.hear().await;
+        assert_eq!(
+            opened["result"]["protocolVersion"], "2025-06-18",
+            "{opened}"
+        );
+        self.say(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
+    }
+
+    async fn ask(&mut self, id: u32, method: &str, params: Value) -> Value {
+        self.say(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
+            .await;
+        loop {
+            let answer = self.hear().await;
+            if answer["id"] == id && answer.get("method").is_none() {
+                return answer;
+            }
+        }
+    }
+}
+
+fn listener(dir: &Path) -> UnixListener {
+    std::fs::create_dir_all(dir.join("run")).unwrap();
+    UnixListener::bind(dir.join("run/gateway.sock")).unwrap()
+}
+
+#[tokio::test]
+async fn a_stdio_client_calls_and_is_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = listener(dir.path());
+    let house = House::new(dir.path());
+    house.listen_unix(&listener);
+    house.route(&["a"]);
+    let fake = Fake::silent(Offer::tools(&["work"]));
+    house.attach("a", &fake).await;
+    let mut client = Stdio::new(&dir.path().join("run/gateway.sock"), "/mcp");
+    client.open().await;
+    let call = json!({"name": "a__work", "arguments": {"x": 1}, "_meta": {"progressToken": 9}});
+    client
+        .say(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}))
+        .await;
+    let request = fake.next("tools/call").await;
+    let token = request["params"]["_meta"]["progressToken"].clone();
+    fake.notify(
+        "notifications/progress",
+        json!({"progressToken": token, "progress": 1}),
+    );
+    assert_eq!(
+        client.hear().await["params"],
+        json!({"progressToken": 9, "progress": 1})
+    );
+    fake.ask(json!("q"), "roots/list", json!({}));
+    let question = client.hear().await;
+    assert_eq!(question["method"], "roots/list");
+    client
+        .say(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}))
+        .await;
+    assert_eq!(fake.next("").await["id"], "q");
+    fake.answer(&request, json!({"done": true}));
+    assert_eq!(client.hear().await["result"]["done"], true);
+    // Nonsense gets an answer, and nothing else comes of it.
+    client.input.write_all(b"nonsense\n").await.unwrap();
+    assert_eq!(client.hear().await["error"]["code"], -32700);
+    assert_eq!(
+        client
+            .ask(2, "tools/call", json!({"name": "nothing"}))
+            .await["error"]["code"],
+        -32602
+    );
+    // The end of stdin is the end.
+    client.input.shutdown().await.unwrap();
+    tokio::time::timeout(SOON, client.bridge)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_stdio_client_does_not_notice_that_the_daemon_restarted() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = listener(dir.path());
+    let fake = Fake::new(Offer::tools(&["work"]));
+    let pipes = [fake.kept(), fake.kept()];
+    let mut client = Stdio::new(&dir.path().join("run/gateway.sock"), "/mcp");
+    let mut note = bytes::Bytes::new();
+    for (index, pipes) in pipes.into_iter().enumerate() {
+        let generation = u32::try_from(index).unwrap() + 1;
+        let house = House::with(GatewayConfig {
+            state_dir: dir.path().into(),
+            generation,
+            settle_ms: 300,
+            ..GatewayConfig::default()
+        });
+        house.listen_unix(&listener);
+        house.route(&["a"]);
+        house.gateway.attach("a.1", pipes, note.clone());
+        if index == 0 {
+            client.open().await;
+        } else {
+            // The session is lost as well: what can be done about it is done.
+            client
+                .say(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+                .await;
+        }
+        let answer = client
+            .ask(generation, "tools/call", json!({"name": "a__work"}))
+            .await;
+        assert_eq!(answer["result"]["tool"], "work", "{answer}");
+        if let Some((_, noted)) = house.notes.lock().unwrap().last() {
+            note = noted.clone();
+        }
+        house.gateway.drain(std::time::Duration::ZERO).await;
+        std::fs::remove_file(dir.path().join("run/sessions.jsonl")).unwrap();
+    }
+}
