@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from backstay.deploy.status import (
     DaemonStatus,
@@ -41,6 +41,7 @@ class FakeFleet:
         self.replicas: dict[str, int] = {}
         self.wanted: Stack | None = None
         self.results: dict[str, DeployResult] = {}
+        self.kinds: dict[str, Literal["server", "service"]] = {}
         self.following = 0
 
     async def emit(self, kind: str, **fields: Any) -> None:
@@ -146,7 +147,7 @@ class FakeFleet:
         ]
         return ServiceStatus(
             name=name,
-            kind="server",
+            kind=self.kinds.get(name, "server"),
             state=state,
             revision=1,
             ports={"http": 30000 + number},

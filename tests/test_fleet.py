@@ -123,7 +123,6 @@ async def test_a_fleet_that_the_block_brought_up_is_brought_down_at_its_end(
         started.append(Daemon(folder, FakeFleet()))
 
     monkeypatch.setitem(sys.modules, "backstay.daemon.launch", SimpleNamespace(ensure_keeper=ensure_keeper))
-    monkeypatch.setattr("backstay.fleet._ended", lambda _: asyncio.sleep(0))
     async with Fleet.load() as fleet:
         assert not await fleet.running()
         await fleet.up()

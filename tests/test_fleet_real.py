@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from backstay.errors import DeployFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.fleet
 
@@ -88,10 +88,7 @@ async def test_a_fleet_comes_up_answers_and_is_gone_after_the_block(folder: Path
         assert report.server == "counter"
         assert report.checks
     assert not await fleet.running()
-    for pid in pids:
-        assert pid is not None
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert not [pid for pid in pids if pid is not None and _lives(pid)]
     assert not list((folder / ".backstay").rglob("*.sock"))
 
 
@@ -144,6 +141,27 @@ def test_the_blocking_twin_scales_and_restarts(folder: Path) -> None:
         fleet.restart("base")
         again = fleet.status().services[0].instances
         assert {each.pid for each in again}.isdisjoint(each.pid for each in instances)
+
+
+async def test_down_ends_a_fleet_whose_daemon_does_not_answer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backstay.fleet.ANSWER_S", 1.0)
+    fleet = Fleet.load(folder / "backstay.yaml")
+    await fleet.up()
+    status = await fleet.status()
+    os.kill(status.daemon.pid, signal.SIGSTOP)
+    await fleet.down()
+    pids = [*_pids(status).values(), status.daemon.pid, status.keeper.pid]
+    assert not [pid for pid in pids if pid is not None and _lives(pid)]
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits for its parent to notice does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def _until(fleet: Fleet, kind: str, after: int) -> int:

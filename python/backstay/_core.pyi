@@ -137,7 +137,7 @@ class Daemon:
         """
         Take out up to `limit` events, oldest first, as JSON.
         """
-    def examine(self, /, service: str, patience: SupportsFloat = 10.0) -> bytes | None:
+    def examine(self, /, service: str, patience: SupportsFloat | SupportsIndex = 10.0) -> bytes | None:
         """
         Check whether a server keeps to the protocol: a report as JSON, none while it is not ready.
 

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from backstay.client.aio import AsyncControl, exchange
+from backstay.client.keeper import ended, keeper_of
 from backstay.client.patience import Patience
 from backstay.client.sockets import GATEWAY, STATE_DIR
-from backstay.errors import ApiError, BackstayError, BadAnswer, CallFailed, DaemonNotRunning, DeployFailed
+from backstay.errors import (
+    ApiError,
+    BackstayError,
+    BadAnswer,
+    CallFailed,
+    DaemonNotRunning,
+    DaemonSilent,
+    DeployFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,6 +37,10 @@ if TYPE_CHECKING:
     from backstay.client.mcp import CallResult, Tool
     from backstay.config import Stack
     from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
+
+
+ANSWER_S = 10.0
+"""So long a daemon has to say that it is there."""
 
 
 class Described:
@@ -123,7 +137,7 @@ class Fleet(Described):
     async def running(self) -> bool:
         """Whether a daemon answers for this fleet."""
         try:
-            await self.last_seq()
+            await self._control.get("/api/version", timeout=ANSWER_S)
         except DaemonNotRunning:
             return False
         return True
@@ -173,16 +187,25 @@ class Fleet(Described):
                 await patience.wait()
 
     async def down(self) -> None:
-        """Stop all instances, dependents first, and end daemon and keeper; nothing to do if none runs."""
+        """Stop all instances, dependents first, and end daemon and keeper; nothing to do if none runs.
+
+        Where the daemon does not answer, the keeper is asked to end: it ends what it holds.
+        """
+        keeper = keeper_of(self.state_dir)
         try:
-            keeper = (await self._control.get("/api/status"))["keeper"]["pid"]
+            await self._control.get("/api/version", timeout=ANSWER_S)
             await self._control.post("/api/down", timeout=None)
         except DaemonNotRunning:
-            return
+            if keeper is None:
+                return
+            os.kill(keeper, signal.SIGTERM)
         except (BadAnswer, ConnectionError):
             pass  # It ended before it answered.
-        else:
-            await _ended(keeper)
+        except DaemonSilent:
+            if keeper is None:
+                raise
+            os.kill(keeper, signal.SIGTERM)
+        await ended(keeper)
 
     async def start(self, service: str) -> DeployResult:
         """Start a stopped or failed service, and what it depends on; raises as `up` does."""
@@ -345,20 +368,3 @@ def _succeeded(result: DeployResult) -> DeployResult:
     names = ", ".join([*result.failed, *result.waiting])
     reasons = "; ".join(f"{name}: {failure.reason}" for name, failure in result.failed.items())
     raise DeployFailed(f"not as asked: {names}" + (f" ({reasons})" if reasons else ""), result=result)
-
-
-async def _ended(pid: int | None) -> None:
-    """Wait for the end of a process that is not a child."""
-    if pid is None:
-        return
-    try:
-        watched = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(watched, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(watched)
-        os.close(watched)

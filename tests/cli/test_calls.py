@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from backstay.cli.call import typed
 from backstay.client.sockets import STATE_DIR
-from backstay.deploy.status import ServiceFailure
+from backstay.deploy.status import ServiceFailure, State
 
 from tests.fake_fleet import FakeFleet
 from tests.fake_gateway import Gateway
@@ -47,6 +47,29 @@ class TestCall:
         assert (result.exit_code, result.stdout) == (1, "")
         assert "no battery" in result.stderr
 
+    def test_a_tool_that_is_not_there_is_said_with_the_nearest(self, cli: Cli) -> None:
+        result = cli("call", "clock", "noww")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "error: `clock` has no tool `noww`\nhint: did you mean `now`?\n",
+        )
+
+    def test_why_a_server_cannot_be_called_is_said(
+        self, cli: Cli, folder: Path, serve: Callable[[FakeFleet], FakeFleet]
+    ) -> None:
+        fleet = serve(FakeFleet({"dead": ServiceFailure(reason="exited with code 3", hint="mind the gap")}))
+        fleet.states = {"clock": State.READY, "dead": State.FAILED, "db": State.READY}
+        fleet.kinds["db"] = "service"
+        said = {name: cli("call", name, "x") for name in ("cluck", "dead", "db")}
+        assert {name: (each.exit_code, each.stderr) for name, each in said.items()} == {
+            "cluck": (2, "error: there is no service `cluck`\nhint: did you mean `clock`?\n"),
+            "dead": (1, "error: `dead` is failed: exited with code 3\nhint: mind the gap\n"),
+            "db": (
+                1,
+                "error: `db` is not a server: it does not speak MCP\nhint: servers are: clock, dead\n",
+            ),
+        }
+
 
 @pytest.mark.usefixtures("gateway")
 def test_tools_are_listed_with_their_arguments(cli: Cli) -> None:
@@ -73,7 +96,7 @@ def test_doctor_finds_nothing_wrong_with_a_good_server(cli: Cli, examined: FakeF
     assert result.exit_code == 0
     assert "✓ clock  ready" in result.stdout
     assert "4 of 4 checks passed" in result.stdout
-    assert result.stdout.endswith("1 services, 5 checks: nothing is wrong\n")
+    assert result.stdout.endswith("1 service, 5 checks: nothing is wrong\n")
 
 
 def test_doctor_shows_every_check_of_one_service(cli: Cli, examined: FakeFleet) -> None:

@@ -140,7 +140,7 @@ def test_down_of_nothing_says_so(cli: Cli, folder: Path) -> None:
 def test_check_says_what_the_file_holds(cli: Cli, folder: Path) -> None:
     result = cli("check")
     assert result.exit_code == 0
-    assert result.stdout == f"{folder / 'backstay.yaml'}: 0 servers and 2 services; nothing is wrong\n"
+    assert result.stdout == "backstay.yaml: 0 servers and 2 services; nothing is wrong\n"
 
 
 def test_check_as_json_lists_problems_with_their_places(cli: Cli, folder: Path) -> None:

@@ -13,11 +13,15 @@ from backstay.cli import complete, locate, report
 from backstay.cli.report import WrongUse
 from backstay.cli.root import verb
 from backstay.cli.style import plain, size
+from backstay.errors import CallFailed
 
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
     from backstay.client.mcp import CallResult, McpClient
     from backstay.fleet import Fleet
+
+
+METHOD_NOT_FOUND, INVALID_PARAMS = -32601, -32602
 
 
 @verb("call")
@@ -87,11 +91,20 @@ def read_arguments(arguments: tuple[str, ...]) -> dict[str, Any] | list[tuple[st
 async def _call(
     fleet: Fleet, service: str, tool: str, given: dict[str, Any] | list[tuple[str, str]], timeout: float
 ) -> CallResult:
-    from backstay.client.mcp import session
+    from backstay.cli.servers import session, unknown_tool
 
-    async with session(fleet.state_dir, service, timeout=timeout) as client:
+    async with session(fleet, service, timeout=timeout) as client:
         arguments = given if isinstance(given, dict) else await _typed(client, tool, given)
-        return await client.call(tool, arguments)
+        try:
+            result = await client.call(tool, arguments)
+        except CallFailed as error:
+            if error.code in (INVALID_PARAMS, METHOD_NOT_FOUND):
+                raise await unknown_tool(client, tool) or error from None
+            raise
+        # Some servers say in a result what others say in an error.
+        if result.is_error and (unknown := await unknown_tool(client, tool)) is not None:
+            raise unknown
+        return result
 
 
 async def _typed(client: McpClient, tool: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:

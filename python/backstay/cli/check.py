@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from backstay.cli import locate, report
 from backstay.cli.root import verb
+from backstay.cli.style import count
 
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
@@ -48,19 +50,21 @@ def command(settings: Settings) -> int:
     if stack is None:
         return report.WRONG_INPUT
     if not settings.json:
-        click.echo(f"{', '.join(map(str, files))}: {_contents(stack)}; nothing is wrong")
+        click.echo(f"{', '.join(map(_nearby, files))}: {_contents(stack)}; nothing is wrong")
         for name, profiles in stack.disabled.items():
             click.echo(f"{name} is left out; `--profile {profiles[0]}` enables it")
     return report.DONE
 
 
+def _nearby(file: Path) -> str:
+    """Write a path as short as it can be: from the working directory, if the file is in or below it."""
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
 def _contents(stack: Stack) -> str:
     servers = len(stack.servers)
-    return f"{_count(servers, 'server')} and {_count(len(stack.services) - servers, 'service')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{count(servers, 'server')} and {count(len(stack.services) - servers, 'service')}"
 
 
 def _as_json(found: Problem) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 
 from backstay.cli import complete, locate, report
 from backstay.cli.root import verb
-from backstay.cli.style import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Pen, plain, since, size
+from backstay.cli.style import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Pen, count, plain, since, size
 from backstay.errors import ApiError, CallFailed
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ async def _through_the_gateway(fleet: Fleet, service: str, timeout: float) -> Fi
             tools = await client.tools() if "tools" in client.initialized.get("capabilities", {}) else []
     except CallFailed as error:
         return Finding("gateway", "failed", str(error), error.hint)
-    return Finding("gateway", "passed", f"{len(tools)} tools at /mcp/{service}")
+    return Finding("gateway", "passed", f"{count(len(tools), 'tool')} at /mcp/{service}")
 
 
 def _health(status: ServiceStatus) -> str:
@@ -144,11 +144,11 @@ def _health(status: ServiceStatus) -> str:
         return ""
     restarts = sum(instance.restarts for instance in status.instances)
     parts = [
-        f"{len(live)} instance" + ("s" if len(live) > 1 else ""),
+        count(len(live), "instance"),
         f"up {since(min(instance.started_at or 0.0 for instance in live))}",
         size(sum(instance.memory or 0 for instance in live)),
     ]
-    return ", ".join([*parts, f"{restarts} restarts"] if restarts else parts)
+    return ", ".join([*parts, count(restarts, "restart")] if restarts else parts)
 
 
 async def _readiness(fleet: Fleet, status: ServiceStatus) -> Finding:
@@ -192,5 +192,5 @@ def _show(reports: list[Report], pen: Pen, *, every: bool) -> None:
     wrong = sum(not found.ok for found in reports)
     verdict = f"{wrong} of {len(reports)} services have something wrong" if wrong else "nothing is wrong"
     warnings = outcomes.count("warned")
-    also = f", {warnings} warning" + ("s" if warnings > 1 else "") if warnings else ""
-    click.echo(f"\n{len(reports)} services, {len(outcomes)} checks{also}: {verdict}")
+    also = f", {count(warnings, 'warning')}" if warnings else ""
+    click.echo(f"\n{count(len(reports), 'service')}, {count(len(outcomes), 'check')}{also}: {verdict}")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backstay.cli import deploys, locate
+from backstay.cli import deploys, locate, report
 from backstay.cli.progress import board
 from backstay.cli.root import verb
+from backstay.errors import ApiError, DaemonSilent
 
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
@@ -31,8 +32,18 @@ def command(settings: Settings) -> None:
 
 
 async def _down(fleet: Fleet, *, color: bool) -> bool:
-    if not await fleet.running():
-        return False
-    with board(color=color) as shown:
-        await deploys.take_down(fleet, shown)
-    return True
+    from backstay.client.keeper import keeper_of
+
+    try:
+        running = await fleet.running()
+    except (ApiError, DaemonSilent) as error:
+        report.warn(f"{error}; the keeper ends the fleet without it")
+        await fleet.down()
+        return True
+    if running:
+        with board(color=color) as shown:
+            await deploys.take_down(fleet, shown)
+    elif keeper_of(fleet.state_dir) is not None:
+        await fleet.down()
+        return True
+    return running

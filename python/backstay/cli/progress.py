@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backstay.cli.style import plain, span
+from backstay.cli.style import count, plain, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ class Board:
                 row.detail = line
                 self.changed(event.service, row)
         elif event.kind == "server.ready" and event.service and (tools := given.get("tools")) is not None:
-            self._row(event.service).detail = f"{tools} tool" + ("" if tools == 1 else "s")
+            self._row(event.service).detail = count(int(tools), "tool")
 
     def _row(self, name: str) -> Row:
         self.width = max(self.width, len(name))

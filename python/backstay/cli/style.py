@@ -118,6 +118,11 @@ def size(amount: float | None) -> str:
     return f"{amount:.1f}{unit}" if amount < 10 and unit != "B" else f"{amount:.0f}{unit}"
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number of things: 1 server, 2 servers."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def percent(cores: float | None) -> str:
     """Write processor use: one busy core is 100%."""
     return "-" if cores is None else f"{cores * 100:.1f}%"

@@ -15,6 +15,7 @@ from backstay.cli.style import Pen, plain, table
 if TYPE_CHECKING:
     from backstay.cli.options import Settings
     from backstay.client.mcp import Tool
+    from backstay.fleet import Fleet
 
 
 @verb("tools")
@@ -24,8 +25,7 @@ def command(settings: Settings, service: str | None) -> None:
 
     --json prints whole descriptions with the schemas of arguments.
     """
-    fleet = locate.fleet(settings)
-    tools = asyncio.run(fleet.tools(service))
+    tools = asyncio.run(_tools(locate.fleet(settings), service))
     if settings.json:
         click.echo(json.dumps([tool.raw for tool in tools], ensure_ascii=False))
         return
@@ -35,6 +35,13 @@ def command(settings: Settings, service: str | None) -> None:
         [(tool.name, _arguments(tool), _first_line(tool)) for tool in tools],
         pen,
     )
+
+
+async def _tools(fleet: Fleet, service: str | None) -> list[Tool]:
+    from backstay.cli.servers import session
+
+    async with session(fleet, service) as client:
+        return await client.tools()
 
 
 def _arguments(tool: Tool) -> str:
