@@ -46,7 +46,7 @@ pub(crate) async fn stop(house: &House, state: &StateDir) -> Vec<Leftover> {
 
 /// By number, so that each is found once.
 fn find(house: &House, records: &Records) -> BTreeMap<i32, (String, Entry)> {
-    let census = Census::take(house.keeper(), None);
+    let census = Census::of_all(house.keeper());
     let mut found: BTreeMap<i32, (String, Entry)> = BTreeMap::new();
     let daemon = records.daemon.iter().map(|process| ("daemon", process));
     let instances = records

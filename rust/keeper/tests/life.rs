@@ -325,7 +325,7 @@ async fn what_an_exit_leaves_behind_is_killed_and_orphans_are_reaped() {
     }
     let keeper_pid = keeper.pid();
     eventually("all zombies to be reaped", || {
-        let census = backstay_supervisor::census::Census::take("", Some(keeper_pid));
+        let census = backstay_supervisor::census::Census::look();
         census.descendants(keeper_pid).is_empty()
     })
     .await;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use crate::watch::Nursery;
 
@@ -74,8 +75,32 @@ pub struct Census {
 }
 
 impl Census {
-    /// Looks at every process; reads the markers of `ancestor`'s descendants, or of all.
-    pub fn take(keeper: &str, ancestor: Option<i32>) -> Self {
+    /// Looks at every process, and at the marker of each.
+    pub fn of_all(keeper: &str) -> Self {
+        let mut census = Self::look();
+        let all: Vec<_> = census.processes.keys().copied().collect();
+        census.read_markers(keeper, all);
+        census
+    }
+
+    /// Looks at every process. Markers are read of our descendants only, and only of those
+    /// in a session that is none of our children's: the others belong to that child.
+    fn of_house(keeper: &str, nursery: &Nursery) -> Self {
+        let mut census = Self::look();
+        let mut strayed = census.descendants(own_pid());
+        let children = nursery.children();
+        let processes = &census.processes;
+        strayed.retain(|pid| {
+            !processes
+                .get(pid)
+                .is_some_and(|entry| children.contains(&entry.session))
+        });
+        census.read_markers(keeper, strayed);
+        census
+    }
+
+    /// Looks at every process, without markers.
+    pub fn look() -> Self {
         let mut census = Self::default();
         let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
@@ -86,20 +111,19 @@ impl Census {
             census.sessions.entry(entry.session).or_default().push(pid);
             census.processes.insert(pid, entry);
         }
-        let markable = match ancestor {
-            Some(ancestor) => census.descendants(ancestor),
-            None => census.processes.keys().copied().collect(),
-        };
-        for pid in markable {
+        census
+    }
+
+    fn read_markers(&mut self, keeper: &str, pids: Vec<i32>) {
+        for pid in pids {
             let Some(name) = read_marker(pid, keeper) else {
                 continue;
             };
-            census.marked.entry(name.clone()).or_default().push(pid);
-            if let Some(entry) = census.processes.get_mut(&pid) {
+            self.marked.entry(name.clone()).or_default().push(pid);
+            if let Some(entry) = self.processes.get_mut(&pid) {
                 entry.marker = Some(name);
             }
         }
-        census
     }
 
     /// The living processes of an instance whose main process is or was `main`,
@@ -187,6 +211,8 @@ pub struct House {
     /// Those waiting for the next look; the first of them has it taken. Held for
     /// a push or a take, never across a wait.
     waiting: Arc<Mutex<Vec<oneshot::Sender<Arc<Census>>>>>,
+    /// When the next look may be taken. Held for a copy.
+    not_before: Arc<Mutex<Option<Instant>>>,
 }
 
 impl House {
@@ -197,6 +223,7 @@ impl House {
             keeper,
             nursery: Nursery::default(),
             waiting: Arc::default(),
+            not_before: Arc::default(),
         }
     }
 
@@ -211,6 +238,9 @@ impl House {
     }
 
     /// A look at `/proc` that begins after this call, shared with all who ask meanwhile.
+    ///
+    /// Looks never take more than half of the keeper's time: after one that took 10 ms
+    /// the next waits for as long, and more of those who ask share it.
     pub async fn census(&self) -> Arc<Census> {
         let (answer, look) = oneshot::channel();
         let first = {
@@ -219,18 +249,26 @@ impl House {
             waiting.len() == 1
         };
         if first {
-            let house = self.clone();
             // A task of its own: whoever asked first may stop waiting, the others do not.
-            tokio::spawn(async move {
-                tokio::task::yield_now().await;
-                let waiting = std::mem::take(&mut *house.waiting.lock());
-                let census = Arc::new(Census::take(&house.keeper, Some(own_pid())));
-                for answer in waiting {
-                    let _asker_gone = answer.send(Arc::clone(&census));
-                }
-            });
+            tokio::spawn(self.clone().look_for_all());
         }
         look.await.unwrap_or_default()
+    }
+
+    async fn look_for_all(self) {
+        let not_before = *self.not_before.lock();
+        if let Some(not_before) = not_before {
+            sleep_until(not_before).await;
+        }
+        // Whoever is about to ask in this very moment may join.
+        tokio::task::yield_now().await;
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let began = Instant::now();
+        let census = Arc::new(Census::of_house(&self.keeper, &self.nursery));
+        *self.not_before.lock() = Some(Instant::now() + began.elapsed());
+        for answer in waiting {
+            let _asker_gone = answer.send(Arc::clone(&census));
+        }
     }
 }
 
@@ -322,7 +360,7 @@ mod tests {
 
     #[test]
     fn this_process_is_in_the_census_with_its_ancestors() {
-        let census = Census::take("nobody", Some(own_pid()));
+        let census = Census::of_all("nobody");
         let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
         assert_eq!(census.ancestors(own_pid()).first(), Some(&parent));
         assert!(Entry::read(own_pid()).unwrap().is_current());

@@ -203,6 +203,11 @@ impl Nursery {
         })
     }
 
+    /// The children someone waits for.
+    pub fn children(&self) -> HashSet<i32> {
+        self.0.known.lock().clone()
+    }
+
     fn gone(&self, pid: i32) {
         self.0.known.lock().remove(&pid);
         self.0.reaped.notify_one();
