@@ -205,14 +205,16 @@ def test_the_cache_is_where_xdg_says() -> None:
     assert cache_dir({"HOME": "/h"}) == Path("/h/.cache/backstay")
 
 
-def test_a_scratch_directory_lives_as_long_as_its_process(tmp_path: Path) -> None:
+async def test_a_scratch_directory_lives_as_long_as_its_process(tmp_path: Path) -> None:
     program = (
-        "import sys\n"
+        "import asyncio, sys\n"
         "from pathlib import Path\n"
         "from backstay.packages.store import Store\n"
-        "with Store(Path(sys.argv[1])).scratch() as work:\n"
-        "    print(work, flush=True)\n"
-        "    sys.stdin.readline()\n"
+        "async def main():\n"
+        "    async with Store(Path(sys.argv[1])).scratch() as work:\n"
+        "        print(work, flush=True)\n"
+        "        sys.stdin.readline()\n"
+        "asyncio.run(main())\n"
     )
     store = Store(tmp_path)
     with subprocess.Popen(
@@ -222,12 +224,12 @@ def test_a_scratch_directory_lives_as_long_as_its_process(tmp_path: Path) -> Non
         text=True,
     ) as other:
         theirs = Path(read(other))
-        with store.scratch() as ours:
+        async with store.scratch() as ours:
             assert ours.is_dir()
             assert theirs.is_dir()
         assert not ours.exists()
         other.kill()
         other.wait()
         assert theirs.is_dir()
-        with store.scratch():
+        async with store.scratch():
             assert not theirs.exists()

@@ -34,7 +34,7 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
     request = job.request
     native.refuse_options(request)
     step = f"resolve {request}"
-    with job.store.scratch() as work:
+    async with job.store.scratch() as work:
         version, checksum, source = await _fetch(job, work, request.version or "*", step)
         tree: dict[str, Any] = {}
         if not (source / "Cargo.lock").is_file():
@@ -46,7 +46,7 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
 async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -> dict[str, Any]:
     """Build a pinned crate; what its marker says."""
     step = f"build cargo:{locked.name} {locked.version}"
-    with job.store.scratch() as scratch:
+    async with job.store.scratch() as scratch:
         _, checksum, source = await _fetch(job, scratch, f"={locked.version}", step)
         if checksum != locked.integrity:
             raise failure(
@@ -64,7 +64,7 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
         target = scratch / "target"
         how = ("--release", "--locked", "--bin", name, "--target-dir", str(target), *_at(source))
         await _cargo(job, "build", *how, cwd=scratch, step=step)
-        return native.keep(target / "release" / name, work)
+        return await native.keep(target / "release" / name, work)
 
 
 def binaries(crate: dict[str, Any]) -> dict[str, str]:

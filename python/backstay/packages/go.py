@@ -32,7 +32,7 @@ async def resolve(job: Job, previous: LockedPackage | None) -> LockedPackage:
     native.refuse_options(request)
     step = f"resolve {request}"
     version = request.version or "latest"
-    with job.store.scratch() as work:
+    async with job.store.scratch() as work:
         (work / "go.mod").write_text("module backstay.invalid/install\n")
         try:
             await go(job, "get", f"{request.name}@{version}", cwd=work, step=step)
@@ -58,7 +58,7 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
     """Build a pinned main package; what its marker says."""
     step = f"build go:{locked.name} {locked.version}"
     package = str(locked.tree["package"])
-    with job.store.scratch() as scratch:
+    async with job.store.scratch() as scratch:
         (scratch / "go.mod").write_text("\n".join(locked.tree["mod"]) + "\n")
         (scratch / "go.sum").write_text("\n".join(locked.tree["sum"]) + "\n")
         binary = scratch / short(package)
@@ -68,7 +68,7 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
             )
         except CommandFailed as failed:
             raise job.explain(failed) from failed
-        return native.keep(binary, work)
+        return await native.keep(binary, work)
 
 
 def short(package: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,10 @@ def usable(marker: dict[str, Any]) -> bool:
     return True
 
 
-def keep(binary: Path, work: Path) -> dict[str, Any]:
-    """Move a built program into the entry; what the marker says of it."""
+async def keep(binary: Path, work: Path) -> dict[str, Any]:
+    """Copy a built program into the entry; what the marker says of it."""
     (work / "bin").mkdir()
-    shutil.copy2(binary, work / "bin" / binary.name)
+    await asyncio.to_thread(shutil.copy2, binary, work / "bin" / binary.name)
     (work / "bin" / binary.name).chmod(0o755)
     return {"argv": [f"@/bin/{binary.name}"]}
 

@@ -77,7 +77,7 @@ async def resolve(
     Raises:
         CommandFailed, PackageError: npm refused, or is missing.
     """
-    with job.store.scratch() as work:
+    async with job.store.scratch() as work:
         (work / "package.json").write_text(json.dumps(manifest(dependencies)))
         offline = ("--offline",) if job.offline else ()
         await job.attempt(

@@ -41,7 +41,7 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
     await _cargo(
         job, "build", "--release", "--locked", "--bin", name, "--target-dir", str(target), cwd=root, step=step
     )
-    return native.keep(target / "release" / name, work)
+    return await native.keep(target / "release" / name, work)
 
 
 def declaration(root: Path, with_: tuple[str, ...]) -> str:

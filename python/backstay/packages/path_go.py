@@ -31,7 +31,7 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
     """Build the project's main package; what its marker says."""
     root = Path(job.request.name)
     step = f"build {job.request}"
-    with job.store.scratch() as scratch:
+    async with job.store.scratch() as scratch:
         try:
             packages = await _main_packages(job, root, step)
             module = (await go.go(job, "list", "-m", cwd=root, step=step)).split()[0]
@@ -40,7 +40,7 @@ async def build(job: Job, locked: LockedPackage, runtime: Runtime, work: Path) -
             await go.go(job, "build", "-trimpath", "-o", str(binary), package, cwd=root, step=step)
         except CommandFailed as failed:
             raise job.explain(failed) from failed
-        return native.keep(binary, work)
+        return await native.keep(binary, work)
 
 
 def declaration(root: Path, with_: tuple[str, ...]) -> str:

@@ -59,7 +59,7 @@ async def resolve(
     """
     env = uv_environment(job.environ)
     minor = ".".join(python.version.split(".")[:2])
-    with job.store.scratch() as work:
+    async with job.store.scratch() as work:
         wanted = work / "requirements.in"
         wanted.write_text("".join(f"{line}\n" for line in requirements))
         pinned = work / "requirements.txt"

@@ -121,20 +121,15 @@ class Store:
         path.touch()  # what is asked for is not pruned
         return path
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
         """A directory for the length of the block, and no longer.
 
         Raises:
             OSError: the cache cannot be written.
         """
         base = self.root / "tmp"
-        base.mkdir(parents=True, exist_ok=True)
-        for left in base.glob("scratch.*"):
-            with _claimed(left) as dead:
-                if dead:
-                    end_in(left.resolve())
-                    remove(left)
+        await asyncio.to_thread(_clear_scratch, base)
         while True:
             work = base / f"scratch.{secrets.token_hex(6)}"
             work.mkdir(mode=0o700)
@@ -144,7 +139,8 @@ class Store:
                 try:
                     yield work
                 finally:
-                    remove(work)
+                    # A compiler leaves gigabytes: removed off the loop, and also when we are cancelled.
+                    await asyncio.shield(asyncio.to_thread(remove, work))
                 return
 
     def _seal(self, work: Path, entry: Path, marker: dict[str, Any]) -> None:
@@ -186,6 +182,16 @@ class Store:
             yield
         finally:
             os.close(handle)
+
+
+def _clear_scratch(base: Path) -> None:
+    """Remove the scratch directories of processes that were killed."""
+    base.mkdir(parents=True, exist_ok=True)
+    for left in base.glob("scratch.*"):
+        with _claimed(left) as dead:
+            if dead:
+                end_in(left.resolve())
+                remove(left)
 
 
 @contextmanager
