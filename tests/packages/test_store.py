@@ -74,7 +74,7 @@ def test_two_processes_that_want_the_same_thing_install_it_once(tmp_path: Path) 
     with start(tmp_path, "first") as first:
         assert read(first) == "building"
         with start(tmp_path, "second") as second:
-            assert read(second) == "another process installs it; waiting"
+            assert read(second) == "it is being installed already; waiting"
             let(first)
             assert read(first) == "done"
             assert read(second) == "done"
@@ -101,7 +101,7 @@ def test_a_process_that_waits_goes_on_when_the_other_is_killed(tmp_path: Path) -
     with start(tmp_path, "first") as first:
         assert read(first) == "building"
         with start(tmp_path, "second") as second:
-            assert read(second) == "another process installs it; waiting"
+            assert read(second) == "it is being installed already; waiting"
             first.send_signal(signal.SIGKILL)
             assert read(second) == "building"
             let(second)

@@ -176,7 +176,7 @@ class Store:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                progress("another process installs it; waiting")
+                progress("it is being installed already; waiting")
                 # The waiting thread has its own duplicate: if we are cancelled, its late lock dies with that.
                 await _wait_for_lock(os.dup(handle))
             yield
