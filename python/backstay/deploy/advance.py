@@ -15,9 +15,9 @@ from backstay.deploy.actions import (
     Stop,
     TellRollback,
 )
+from backstay.deploy.conditions import unmet
 from backstay.deploy.fold import GRACE, SLACK, revive
 from backstay.deploy.state import (
-    Condition,
     Failure,
     Goal,
     Instance,
@@ -25,13 +25,14 @@ from backstay.deploy.state import (
     Phase,
     Placement,
     Service,
+    Snapshot,
     Stage,
 )
 
 if TYPE_CHECKING:
     from backstay.deploy.turn import Turn
 
-__all__ = ["MAX_EXITS", "SLOT", "advance", "fail", "fill", "obstacles", "toward", "unmet"]
+__all__ = ["MAX_EXITS", "SLOT", "advance", "fail", "fill", "obstacles", "toward"]
 
 MAX_EXITS = 3
 """Exits before it was ever ready after which an instance counts as failed: one may be bad luck."""
@@ -91,57 +92,11 @@ def settle(turn: Turn, service: Service) -> None:
 
 
 def _wait(turn: Turn, service: Service) -> None:
-    waits_for = unmet(turn, service)
+    waits_for = unmet(turn.services, service)
     if waits_for is None:
         turn.enter(service, Stage.QUEUED, waits_for=None)
     elif waits_for != service.waits_for:
         turn.put(replace(service, waits_for=waits_for))
-
-
-def unmet(turn: Turn, service: Service) -> str | None:
-    """Name what a service has to wait for, with why; None if nothing."""
-    for name in sorted(service.after):
-        holder = turn.services.get(name)
-        if holder and holder.alive:
-            return f"`{name}` to end"
-    if service.target is None:
-        return None
-    for name, condition in service.target.revision.depends_on:
-        dependency = turn.services.get(name)
-        # What a revision that is gone back to stood on may have left the stack: better to try than to wait.
-        if service.refused is not None and (dependency is None or dependency.goal is Goal.STOP):
-            continue
-        if dependency is None:
-            return f"`{name}`, which is not there"
-        if not _met(dependency, condition):
-            return _why(dependency, condition)
-    return None
-
-
-def _met(dependency: Service, condition: Condition) -> bool:
-    if dependency.goal is Goal.STOP or dependency.target is None:
-        return False
-    if dependency.stage not in (Stage.SETTLED, Stage.STARTING, Stage.RETIRING) or dependency.restart:
-        return False
-    instances = [dependency.of_target(name) for name in dependency.target.names]
-    if not instances:  # scaled to nothing
-        return False
-    if condition == "service_started":
-        return all(i is not None and (i.spawned or i.up) for i in instances)
-    if condition == "service_completed_successfully":
-        return all(i is not None and i.phase is Phase.COMPLETED for i in instances)
-    return all(i is not None and i.phase is Phase.READY for i in instances)
-
-
-def _why(dependency: Service, condition: Condition) -> str:
-    name = f"`{dependency.name}`"
-    if dependency.goal is Goal.STOP or dependency.target is None:
-        return f"{name}, which is stopped"
-    if dependency.failure and dependency.refused is None and not dependency.alive:
-        return f"{name}, which failed"
-    if condition == "service_completed_successfully":
-        return f"{name} to complete"
-    return f"{name} to start" if condition == "service_started" else f"{name} to be ready"
 
 
 # Starting
@@ -208,7 +163,7 @@ def fill(turn: Turn) -> None:
         if free <= 0:
             break
         service = turn.services[name]
-        if unmet(turn, service) is None:
+        if unmet(turn.services, service) is None:
             _begin(turn, service, free)
         else:  # what it depends on has failed since
             turn.enter(service, Stage.WAITING)
@@ -335,45 +290,39 @@ def roll_back(turn: Turn) -> None:
     assert deploy is not None
     turn.deploy = replace(deploy, rolling_back=True)
     for name in deploy.services:
-        service = turn.services[name]
-        before = deploy.before.get(name)
-        if before is None or before.target is None:
-            turn.put(replace(service, goal=Goal.STOP, leaving=True, restart=False))
-            continue
-        if before.good is None:  # nothing of it ran before
-            alive = [i for i in service.instances.values() if i.phase.alive]
-            service = stop_all(turn, turn.put(service), alive)
-            if before.failure:
-                service = replace(
-                    service,
-                    target=before.target,
-                    good=None,
-                    goal=before.goal,
-                    failure=before.failure,
-                    leaving=False,
-                    restart=False,
-                    after=frozenset(),
-                )
-                turn.enter(service, Stage.REVERTING)
-                continue
-        if service.target and service.target.key != before.target.key:
-            service = replace(service, refused=service.target.revision.number)
-            turn.note_rollback(name)
-        turn.put(
-            replace(
-                service,
-                target=before.target,
-                good=before.good,
-                goal=before.goal,
-                leaving=False,
-                restart=False,
-                after=frozenset(),
-            )
-        )
+        _go_back(turn, turn.services[name], deploy.before.get(name))
     turn.relink()
     for name in deploy.services:
         if turn.services[name].stage is not Stage.REVERTING:
             toward(turn, turn.services[name], install=False)
+
+
+def _go_back(turn: Turn, service: Service, before: Snapshot | None) -> None:
+    if before is None or before.target is None:  # it was not there
+        turn.put(replace(service, goal=Goal.STOP, leaving=True, restart=False))
+        return
+    refused = service.target.revision.number if service.target else None
+    changed = service.target is None or service.target.key != before.target.key
+    service = replace(
+        service,
+        target=before.target,
+        good=before.good,
+        goal=before.goal,
+        leaving=False,
+        restart=False,
+        after=frozenset(),
+    )
+    if before.good is None:  # nothing of it ran
+        service = turn.put(replace(service, failure=before.failure))
+        service = stop_all(turn, service, [i for i in service.instances.values() if i.phase.alive])
+        if before.failure:
+            turn.enter(service, Stage.REVERTING)
+    elif changed:
+        turn.note_rollback(service.name)
+        service = turn.put(replace(service, refused=refused))
+        turn.enter(stop_all(turn, service, obstacles(service, service.target)), Stage.REVERTING)
+    else:
+        turn.put(service)
 
 
 def _revert(turn: Turn, service: Service) -> None:
