@@ -59,7 +59,8 @@ def explain(result: DeployResult) -> None:
     if result.failed or result.waiting or result.rolled_back:
         click.echo(err=True)
     for name, failure in result.failed.items():
-        report.say(f"{name}: {plain(failure.reason)}", tail=plain(failure.tail or ""), hint=failure.hint)
+        hint = failure.hint or f"`backstay logs {name}` shows what it wrote"
+        report.say(f"{name}: {plain(failure.reason)}", tail=plain(failure.tail or ""), hint=hint)
     for name, why in result.waiting.items():
         report.warn(f"{name} waits: {plain(why)}")
     for name in result.rolled_back:

@@ -11,7 +11,7 @@ import click
 
 from backstay.cli import complete, locate, report
 from backstay.cli.root import verb
-from backstay.cli.style import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Pen, count, plain, since, size
+from backstay.cli.style import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Pen, count, cut, plain, since, size
 from backstay.errors import ApiError, CallFailed
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ TAIL = 40
 
 AT_ONCE = 8
 """How many servers are examined at the same time: they have their own work to do."""
+
+LONGEST_DETAIL = 120
 
 SIGNS = {"passed": ("✓", GREEN), "skipped": ("·", DIM), "warned": ("!", YELLOW), "failed": ("✗", RED)}
 
@@ -170,6 +172,11 @@ async def _readiness(fleet: Fleet, status: ServiceStatus) -> Finding:
     return Finding("ready", "failed", status.reason or str(status.state), hint)
 
 
+def _line(text: str) -> str:
+    """Write a detail in one line: servers answer at length."""
+    return plain(cut(" ".join(text.split()), LONGEST_DETAIL))
+
+
 def _show(reports: list[Report], pen: Pen, *, every: bool) -> None:
     shown = {
         found.service: [each for each in found.findings if every or each.outcome in ("failed", "warned")]
@@ -184,7 +191,7 @@ def _show(reports: list[Report], pen: Pen, *, every: bool) -> None:
         click.echo(f"{head}  {pen.paint(', '.join(filter(None, [found.health, done])), DIM)}")
         for each in shown[found.service]:
             sign, color = SIGNS[each.outcome]
-            click.echo(f"    {pen.paint(sign, color)} {each.check:<{width}}  {plain(each.detail)}")
+            click.echo(f"    {pen.paint(sign, color)} {each.check:<{width}}  {_line(each.detail)}")
             if each.hint and each.outcome in ("failed", "warned"):
                 section = f" ({each.section})" if each.section else ""
                 click.echo(f"      {pen.paint('hint:', CYAN)} {plain(each.hint)}{section}")

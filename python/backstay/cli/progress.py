@@ -66,7 +66,7 @@ class Board:
             self._state(event.service, given)
         elif event.kind == "service.installing" and event.service:
             row = self._row(event.service)
-            if (line := plain(str(given.get("line", "")))) != row.detail:
+            if (line := _line(given.get("line", ""))) != row.detail:
                 row.detail = line
                 self.changed(event.service, row)
         elif event.kind == "server.ready" and event.service and (tools := given.get("tools")) is not None:
@@ -87,7 +87,7 @@ class Board:
             row.detail = ""
         row.state = state
         if given.get("reason"):
-            row.detail = plain(str(given["reason"]))
+            row.detail = _line(given["reason"])
         if row.done:
             row.took = time.monotonic() - row.began
         self.changed(name, row)
@@ -161,6 +161,11 @@ def board(*, color: bool) -> Iterator[Board]:
     live = LiveBoard()
     with Live(live, console=Console(stderr=True, no_color=not color), refresh_per_second=10):
         yield live
+
+
+def _line(text: object) -> str:
+    """Write foreign text in one line."""
+    return plain(" ".join(str(text).split()))
 
 
 def _duration(seconds: float) -> str:
