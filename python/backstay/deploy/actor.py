@@ -103,8 +103,11 @@ class Actor:
     def feed(self, event: Input) -> None:
         """Decide on an input and carry out what follows; inputs that come of that wait for their turn."""
         self._inputs.append(event)
-        if self._busy:
-            return
+        if not self._busy:
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Decide on all that waits, and on what comes of it."""
         self._busy = True
         try:
             while self._inputs:
@@ -128,6 +131,8 @@ class Actor:
         finally:
             self._busy = False
         self._mind_the_load()
+        # Nobody else may ever come to decide on what waited meanwhile.
+        self._take_turns()
 
     def _turn(self, event: Input) -> None:
         fleet, actions = decide(self.fleet, event, time.monotonic())
