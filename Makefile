@@ -78,6 +78,7 @@ docs: build ## Regenerate the reference pages and the stack file's schema
 	$(BIN)/python -m backstay.config.schema --write
 	$(BIN)/python -m backstay.config.reference --write
 	$(BIN)/python -m backstay.cli.reference
+	$(BIN)/python -m backstay.api.reference
 
 .PHONY: wheel
 wheel: setup ## An abi3 wheel in dist/

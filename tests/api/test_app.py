@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from backstay.api.openapi import document
+from backstay.api.reference import description, reference
 from backstay.api.routes import OPERATIONS
 from backstay.api.server import control_server
 from backstay.client import aio
@@ -22,7 +24,6 @@ from tests.fake_fleet import FakeFleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -169,3 +170,9 @@ def test_the_description_is_valid_openapi_and_covers_every_operation() -> None:
 
 async def test_the_description_is_served(api: aio.AsyncControl) -> None:
     assert (await api.get("/api/openapi.json"))["openapi"] == "3.1.0"
+
+
+def test_the_reference_pages_are_current() -> None:
+    folder = Path(__file__).parents[2] / "docs" / "reference"
+    assert (folder / "control-api.md").read_text() == reference(), "run `make docs`"
+    assert (folder / "openapi.json").read_text() == description(), "run `make docs`"
