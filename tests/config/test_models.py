@@ -239,6 +239,26 @@ def test_a_dependency_that_is_not_required_may_be_missing(load_text: Load) -> No
     assert stack.services["a"].depends_on == {}
 
 
+def test_a_name_may_begin_as_ignored_keys_do(load_text: Load) -> None:
+    stack = load_text(
+        """
+        x-ignored: {a: b}
+        services:
+          x-search:
+            mcp: {url: "https://e.com/mcp", headers: {x-api-key: "${KEY}"}, x-ignored: 1}
+            x-ignored: "${NONE:?never read}"
+          b: {command: x, environment: {x-a: "${KEY}"}}
+        secrets: {x-key: {environment: KEY}}
+        """,
+        environ={"KEY": "k"},
+    )
+    mcp = stack.services["x-search"].mcp
+    assert mcp is not None
+    assert mcp.headers == {"x-api-key": "k"}
+    assert stack.services["b"].environment == {"x-a": "k"}
+    assert list(stack.secrets) == ["x-key"]
+
+
 def test_profiles_choose_what_runs(load_text: Load) -> None:
     text = "services: {a: {command: x}, b: {command: x, profiles: [p, q]}, c: {command: x, profiles: [r]}}"
     assert list(load_text(text).services) == ["a"]

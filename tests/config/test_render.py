@@ -44,16 +44,16 @@ VALUES = Values(
         ("}} { {", "}} { {"),
     ],
 )
-def test_templates_are_filled_in(load_text: Load, template: str, value: str) -> None:
+def test_templates_are_filled_in(load_text: Load, folder: Path, template: str, value: str) -> None:
+    (folder / "key").touch()
     quoted = template.replace("'", "''")
     stack = load_text(
         f"""
-        secrets: {{key: {{environment: KEY}}}}
+        secrets: {{key: {{file: key}}}}
         services:
           redis: {{command: x, ports: {{main: auto}}}}
           s: {{command: [x, '{quoted}'], ports: {{main: auto, web-ui: auto}}, secrets: [key]}}
-        """,
-        environ={"KEY": "hidden"},
+        """
     )
     assert render(stack.services["s"], VALUES).command == ("x", value)
 

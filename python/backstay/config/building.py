@@ -78,10 +78,9 @@ def _written(tree: Tree, problems: Problems) -> dict[str, Node]:
         got = kind_of(to_plain(node))
         problems.add(f"expected a map of services, got {got}", tree.place(("services",)), hint=HINT)
     else:
-        services = {name: entry.node for name, entry in node.entries.items() if not name.startswith("x-")}
-        if not services:
+        if not node.entries:
             problems.add("there is no service", tree.place(("services",)), hint=HINT)
-        return services
+        return {name: entry.node for name, entry in node.entries.items()}
     return {}
 
 

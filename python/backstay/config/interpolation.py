@@ -139,8 +139,11 @@ def interpolate_tree(root: Mapping, variables: Variables[str, str], problems: Pr
             continue
         seen.add(id(node))
         if isinstance(node, Mapping):
+            ignores = path == () or (len(path) == 2 and path[0] == "services")
             waiting += [
-                (entry.node, (*path, key)) for key, entry in node.entries.items() if not key.startswith("x-")
+                (entry.node, (*path, key))
+                for key, entry in node.entries.items()
+                if not (ignores and key.startswith("x-"))
             ]
         elif isinstance(node, Sequence):
             waiting += [(item, (*path, index)) for index, item in enumerate(node.items)]
