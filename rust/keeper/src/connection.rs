@@ -43,7 +43,12 @@ pub(crate) enum Said {
         request: Request,
         raw: Bytes,
     },
-    /// It closed the connection or sent what is no request.
+    /// It sent a frame that is no request we know.
+    Malformed {
+        id: u64,
+        reason: String,
+    },
+    /// It closed the connection, or what it sent is no frame.
     Gone,
 }
 
@@ -199,21 +204,27 @@ impl Connection {
 
 async fn read(stream: Arc<UnixStream>, mut inbox: Inbox, saying: mpsc::Sender<Said>) {
     while let Ok(Some((frame, _))) = inbox.receive(&stream).await {
-        let Ok(request) = serde_json::from_slice(&frame.json) else {
-            break;
-        };
-        if saying
-            .send(Said::Request {
+        let said = match serde_json::from_slice(&frame.json) {
+            Ok(request) => Said::Request {
                 request,
                 raw: frame.raw,
-            })
-            .await
-            .is_err()
-        {
+            },
+            Err(error) => Said::Malformed {
+                id: id_of(&frame.json),
+                reason: error.to_string(),
+            },
+        };
+        if saying.send(said).await.is_err() {
             return;
         }
     }
     let _nobody_listens = saying.send(Said::Gone).await;
+}
+
+/// The number of a request that is otherwise not understood, so that its asker need not wait.
+fn id_of(json: &[u8]) -> u64 {
+    let request: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+    request["id"].as_u64().unwrap_or(0)
 }
 
 async fn write(

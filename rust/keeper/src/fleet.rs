@@ -177,7 +177,13 @@ impl Fleet {
             Some(report) = self.reports.recv() => self.take(report),
             Some(arrival) = self.arrivals.recv() => self.attach(arrival),
             said = next_said(&mut self.connection) => match said {
-                Said::Request { request, raw } => self.answer(request, &raw),
+                Said::Request { request: Request { id, command }, raw } => {
+                    let outcome = self.carry_out(command, &raw).unwrap_or_else(Outcome::Refused);
+                    self.answer(id, outcome);
+                }
+                Said::Malformed { id, reason } => {
+                    self.answer(id, Outcome::Refused(Refusal::Malformed { reason }));
+                }
                 Said::Gone => self.disconnect("it closed the connection"),
             },
             Ok(()) = self.daemon.changed() => {
@@ -294,11 +300,7 @@ impl Fleet {
         });
     }
 
-    fn answer(&mut self, Request { id, command }: Request, raw: &Bytes) {
-        let outcome = match self.carry_out(command, raw) {
-            Ok(outcome) => outcome,
-            Err(refusal) => Outcome::Refused(refusal),
-        };
+    fn answer(&mut self, id: u64, outcome: Outcome) {
         self.send(Outgoing {
             json: reply(id, outcome),
             raw: Bytes::new(),

@@ -7,6 +7,8 @@ mod support;
 
 use backstay_supervisor::event::InstanceState;
 use backstay_supervisor::spec::{RestartCondition, Stdio};
+use backstay_supervisor::wire::frame::Frame;
+use backstay_supervisor::wire::socket;
 use backstay_supervisor::{InstanceView, KeeperClient, KeeperError, KeeperEvent, McpPipes};
 use rustix::process::Signal;
 use support::{Daemon, Keeper, eventually, kill, read, runs, script};
@@ -363,6 +365,85 @@ async fn the_next_keeper_stops_what_a_killed_one_left() {
         told.iter()
             .any(|event| matches!(event, KeeperEvent::Leftover { pid, .. } if *pid == web.pid)),
         "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_killed_keeper_had_no_time_to_record_is_found_by_its_marker() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let mut keeper = Keeper::start_in(&state, &[]);
+    let start = keeper
+        .adopt()
+        .await
+        .start(script("web.1", "exec sleep 1000"))
+        .await;
+    keeper.signal(Signal::KILL);
+    keeper.exited().await;
+    let _never_written = std::fs::remove_file(state.join("run/keeper.json"));
+    // Another directory's keeper has no business with it.
+    let other = Keeper::start();
+    assert!(runs(start.pid) && other.ready["leftovers"] == serde_json::json!([]));
+    let again = Keeper::start_in(&state, &[]);
+    assert!(!runs(start.pid));
+    assert_eq!(
+        again.ready["leftovers"],
+        serde_json::json!([{"name": "web.1", "pid": start.pid}])
+    );
+}
+
+#[tokio::test]
+async fn a_request_of_another_version_is_refused_and_the_connection_goes_on() {
+    let keeper = Keeper::start();
+    let stream = tokio::net::UnixStream::connect(keeper.dir().join("run/keeper.sock"))
+        .await
+        .unwrap();
+    let mut inbox = socket::Inbox::default();
+    let ask = async |json: &'static str| {
+        let frame = Frame {
+            json: json.as_bytes().into(),
+            ..Frame::default()
+        };
+        socket::send(&stream, &frame, &[]).await.unwrap();
+    };
+    ask(r#"{"id": 1, "command": {"attach": {"protocol": 1, "after": null}}}"#).await;
+    ask(r#"{"id": 2, "command": {"levitate": {"name": "web.1"}}}"#).await;
+    ask(r#"{"id": 3, "command": "list"}"#).await;
+    let mut replies = Vec::new();
+    while replies.len() < 3 {
+        let (frame, _) = support::within("a reply", inbox.receive(&stream))
+            .await
+            .unwrap()
+            .unwrap();
+        let message: serde_json::Value = serde_json::from_slice(&frame.json).unwrap();
+        replies.extend(message.get("reply").cloned());
+    }
+    assert!(
+        replies[1].to_string().contains("levitate"),
+        "{}",
+        replies[1]
+    );
+    assert_eq!(
+        (&replies[1]["id"], &replies[2]["id"]),
+        (&2.into(), &3.into())
+    );
+    assert_eq!(replies[2]["outcome"]["instances"], serde_json::json!([]));
+    let old = tokio::net::UnixStream::connect(keeper.dir().join("run/keeper.sock"))
+        .await
+        .unwrap();
+    let hello = Frame {
+        json: br#"{"id": 1, "command": {"attach": {"protocol": 7, "after": null}}}"#[..].into(),
+        ..Frame::default()
+    };
+    socket::send(&old, &hello, &[]).await.unwrap();
+    let (frame, _) = support::within("a refusal", socket::Inbox::default().receive(&old))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        std::str::from_utf8(&frame.json)
+            .unwrap()
+            .contains(r#""protocol":{"keeper":1,"daemon":7}"#)
     );
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The socket's name is abstract: short however long the state directory's path
 //! is, and gone with the socket. Abstract names have no permissions, so whoever
-//! sends must be the instance's own user.
+//! sends must be of our own user or a descendant of ours (a service started by root
+//! may have become another user).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,11 +11,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::census::{Entry, own_pid};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use tokio::io::Interest;
 
 /// Longest message; systemd's own limit is 4 KiB.
 const MESSAGE_MAX: usize = 4 << 10;
+/// Generations looked back for ourselves.
+const GENERATIONS: usize = 64;
 
 /// One instance's `NOTIFY_SOCKET`.
 #[derive(Debug)]
@@ -84,10 +88,19 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
         rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
     let own = rustix::process::getuid();
     let genuine = ancillary.drain().any(|message| match message {
-        RecvAncillaryMessage::ScmCredentials(sender) => sender.uid == own,
+        RecvAncillaryMessage::ScmCredentials(sender) => {
+            sender.uid == own || is_ours(sender.pid.as_raw_nonzero().get())
+        }
         _ => false,
     });
     Ok(genuine.then(|| buffer[..count].to_vec()))
+}
+
+/// Whether a process descends from this one.
+fn is_ours(pid: i32) -> bool {
+    let parent = |pid: &i32| Entry::read(*pid).map(|entry| entry.parent);
+    let mut ancestors = std::iter::successors(Some(pid), parent).take(GENERATIONS);
+    ancestors.any(|ancestor| ancestor == own_pid())
 }
 
 #[cfg(test)]
@@ -104,5 +117,20 @@ mod tests {
             .unwrap();
         peer.send_to_addr(b"STATUS=loaded\nREADY=1\n", &to).unwrap();
         socket.ready().await.unwrap();
+    }
+
+    #[test]
+    fn descent_is_what_makes_another_user_trusted() {
+        assert!(is_ours(own_pid()));
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        assert!(is_ours(i32::try_from(child.id()).unwrap()));
+        assert!(!is_ours(
+            rustix::process::getppid().unwrap().as_raw_nonzero().get()
+        ));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
