@@ -33,8 +33,8 @@ class Place(NamedTuple):
 def printable(text: str) -> str:
     r"""Return a text with what would steer a terminal made visible; lines stay lines.
 
-    >>> printable("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
     """
     if text.isprintable():
         return text
