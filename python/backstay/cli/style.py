@@ -31,7 +31,12 @@ SERVICE_COLORS = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
 """Colours that tell services apart in logs."""
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_STEERING = re.compile(
+    r"(\x1b\[[0-9;]*m)"  # a colour: kept
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # another control sequence
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # a string for the terminal: a title, the clipboard
+    r"|\x1b.?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # any other escape or control character
+)
 
 
 class Pen:
@@ -96,11 +101,7 @@ def cut(text: str, room: int) -> str:
 
 def plain(text: str) -> str:
     """Take out of foreign text what would steer the terminal; colours stay."""
-    return _CONTROL.sub(lambda found: found[0] if found[0] == "\x1b" else "", _only_colors(text))
-
-
-def _only_colors(text: str) -> str:
-    return re.sub(r"\x1b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07?|.)?", "", text)
+    return _STEERING.sub(lambda found: found[1] or "", text)
 
 
 def _length(text: str) -> int:
