@@ -182,7 +182,7 @@ impl Core {
                 let state = match instance.state() {
                     State::Starting => 0,
                     State::Ready(_) => 1,
-                    State::Down { .. } => 2,
+                    State::Down { .. } | State::Stopped => 2,
                     State::Failed { .. } => 3,
                 };
                 states[state].1 += 1.0;

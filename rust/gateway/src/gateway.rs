@@ -10,6 +10,7 @@ use backstay_mcp::Pipes;
 use backstay_mcp::compliance::{self, Report};
 use backstay_telemetry::Registry;
 use bytes::Bytes;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -38,6 +39,7 @@ impl Gateway {
         notes: NoteSink,
         runtime: &Handle,
     ) -> io::Result<Self> {
+        raise_descriptor_limit();
         let places = Arc::new(Semaphore::new(
             config.max_connections.min(Semaphore::MAX_PERMITS),
         ));
@@ -115,6 +117,11 @@ impl Gateway {
         self.core.instance_down(instance, reason, retry_after_ms);
     }
 
+    /// The instance was stopped, as asked.
+    pub fn instance_stopped(&self, instance: &str) {
+        self.core.instance_stopped(instance);
+    }
+
     /// Lets go of an instance's pipes, so that a server sees the end of its input.
     pub fn detach(&self, instance: &str) {
         self.core.detach(instance);
@@ -137,7 +144,16 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.draining.send_replace(true);
+        self.core.let_go_of_pipes();
     }
+}
+
+/// Every connection is a descriptor, and the usual soft limit is 1,024.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, connections above the limit wait in the backlog.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Forgets unused sessions, each when it is due.

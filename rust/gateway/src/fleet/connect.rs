@@ -244,9 +244,6 @@ impl Core {
         reason: &str,
         retry_after_ms: Option<u64>,
     ) {
-        let Some((server, instance)) = self.find(name) else {
-            return;
-        };
         let state = match retry_after_ms {
             Some(ms) => State::Down {
                 reason: reason.to_owned(),
@@ -255,6 +252,18 @@ impl Core {
             None => State::Failed {
                 reason: reason.to_owned(),
             },
+        };
+        self.take_down(name, reason, state);
+    }
+
+    /// The instance was stopped, as asked.
+    pub(crate) fn instance_stopped(self: &Arc<Self>, name: &str) {
+        self.take_down(name, "it was stopped", State::Stopped);
+    }
+
+    fn take_down(self: &Arc<Self>, name: &str, reason: &str, state: State) {
+        let Some((server, instance)) = self.find(name) else {
+            return;
         };
         instance.next_epoch();
         if let Some(upstream) = instance.set_state(state) {

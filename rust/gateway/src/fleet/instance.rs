@@ -28,8 +28,10 @@ pub(crate) enum State {
         /// Seconds.
         retry_after: u64,
     },
-    /// Its handshake failed.
+    /// Its handshake failed, or its process for good.
     Failed { reason: String },
+    /// It was stopped, as asked.
+    Stopped,
 }
 
 /// No session has it to itself.

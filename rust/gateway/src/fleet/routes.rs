@@ -94,6 +94,20 @@ impl Core {
         }
     }
 
+    /// Ends the connections over pipes, so that another gateway can have them. Sessions over HTTP stay: the
+    /// next daemon takes them up.
+    pub(crate) fn let_go_of_pipes(self: &Arc<Self>) {
+        for server in self.servers().values() {
+            for instance in server
+                .instances()
+                .iter()
+                .filter(|instance| instance.route().url.is_none())
+            {
+                self.let_go(instance, "the daemon is ending");
+            }
+        }
+    }
+
     /// The server and instance of this name.
     pub(crate) fn find(&self, instance: &str) -> Option<(Arc<Server>, Arc<Instance>)> {
         let servers = self.servers();

@@ -127,7 +127,7 @@ impl Server {
             || (self.catalog().is_some() && self.is_ready())
             || instances
                 .iter()
-                .all(|instance| matches!(instance.state(), State::Failed { .. }))
+                .all(|instance| matches!(instance.state(), State::Failed { .. } | State::Stopped))
     }
 
     /// The ready instance with the fewest calls in flight.
@@ -157,7 +157,7 @@ impl Server {
                     retry_after,
                 } => ("restarting", Some(reason), Some(retry_after)),
                 State::Failed { reason } if said.0 == "stopped" => ("failed", Some(reason), None),
-                State::Failed { .. } => said,
+                State::Failed { .. } | State::Stopped => said,
             };
         }
         fault::unavailable(&self.service, said.0, said.1.as_deref(), said.2)

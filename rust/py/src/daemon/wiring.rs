@@ -250,7 +250,7 @@ impl Wiring {
             }
             KeeperEvent::Stopped { name } | KeeperEvent::Removed { name } => {
                 self.processes.remove(name);
-                self.gateway.instance_down(name, "it was stopped", None);
+                self.gateway.instance_stopped(name);
             }
             KeeperEvent::Lost => *self.keeper.lock() = None,
             KeeperEvent::AdoptedAll
