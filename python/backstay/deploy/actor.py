@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from backstay.config.templates import TemplateError
 from backstay.deploy import actions as act
 from backstay.deploy import build, parallelism
+from backstay.deploy.admission import wish_of
 from backstay.deploy.decide import decide
 from backstay.deploy.inputs import Begin, Input, Installed, InstallFailed, Load, Tick
 from backstay.deploy.memory import dump_deploy, dump_service
 from backstay.deploy.routing import routes
-from backstay.deploy.state import NO_NEED, Failure, Fleet, Goal, Instance, Placement, Revision, Stage
+from backstay.deploy.state import Failure, Fleet, Instance, Placement, Revision
 from backstay.engines.events import AdoptedAll, Failed, KeeperLost, Stopped, parse
-from backstay.errors import BackstayError, PackageError
+from backstay.errors import BackstayError, PackageError, ResourceError
 from backstay.packages import diagnose
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Actor:
                 self._finish(result)
 
     def _tell(self, told: act.Tell) -> None:
+        self._save_soon(told.service)
         self.journal.record(
             "service.state",
             service=told.service,
@@ -216,12 +218,15 @@ class Actor:
         key = (revision.service, revision.number)
         service = self.configs[key]
         try:
+            # It was admitted with its deploy; one that ended since has given its leases back.
+            self.book.admit({instance: wish_of(service, revision)}, probe=False)
+            self._changed_leases.add(instance)
             values = self.values(service, instance)
             launched = self.launched.get(key, build.Launched())
             spec = build.instance_spec(service, revision, values, launched, self.environ)
         except KeyError as error:
             self.feed(Failed(instance, f"the variable {error} that holds a secret is not set"))
-        except (TemplateError, OSError) as error:
+        except (TemplateError, OSError, ResourceError) as error:
             self.feed(Failed(instance, str(error), hint=getattr(error, "hint", None)))
         else:
             self.engine.start(spec)
@@ -283,27 +288,11 @@ class Actor:
         """Let a service that has come to rest hold what it needs now, and no more."""
         self._save_soon(name)
         service = self.fleet.services.get(name)
-        if service is None:
-            return
-        kept = {name for p in (service.target, service.good) if p for name in p.names}
-        waits = service.goal is Goal.RUN and service.stage is not Stage.SETTLED
-        for instance in self._instances_of(name):
-            found = service.instances.get(instance)
-            if found and found.phase.alive:
-                need = found.revision.need
-            else:
-                need = service.target.revision.need if waits and service.target else NO_NEED
-            self._changed_leases.add(instance)
-            if instance not in kept and not (found and found.phase.alive):
-                self.book.release(instance)
-            else:
-                self.book.hold_exactly(instance, need)
-
-    def _instances_of(self, service: str) -> list[str]:
-        return self.book.held_by(service)
+        if service is not None:
+            self._changed_leases.update(self.book.settle(service))
 
     def _forget(self, service: str) -> None:
-        for instance in self._instances_of(service):
+        for instance in self.book.held_by(service):
             self._changed_leases.add(instance)
             self.book.release(instance)
         self.configs = {key: value for key, value in self.configs.items() if key[0] != service}

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backstay.deploy.state import NO_NEED, Need, owner_of
+from backstay.deploy.state import NO_NEED, Goal, Need, Service, Stage, owner_of
 from backstay.errors import DoesNotFit, PortHeld, PortsExhausted
 from backstay.ledger import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from backstay.config import Service as Config
+    from backstay.deploy.state import Revision
     from backstay.ledger import Lease, Ledger, PortLease
 
-__all__ = ["LeaseBook", "Wish"]
+__all__ = ["LeaseBook", "Wish", "wish_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Wish:
 
     need: Need = NO_NEED
     ports: Mapping[str, int | None] = field(default_factory=dict)
+
+
+def wish_of(service: Config, revision: Revision) -> Wish:
+    """Say what one instance of a service asks for."""
+    ports = {name: None if port == "auto" else int(port) for name, port in service.ports.items()}
+    return Wish(revision.need, ports)
 
 
 class LeaseBook:
@@ -120,6 +128,29 @@ class LeaseBook:
         if ports is not None:
             kept = set(ports)
             self._set_ports(instance, {k: v for k, v in self.ports(instance).items() if k in kept})
+
+    def settle(self, service: Service) -> list[str]:
+        """Let a service that has come to rest hold what it needs now, and no more.
+
+        What runs holds what its revision needs, and so does what waits to run; what stands keeps its ports,
+        because others may have been told of them.
+
+        Returns:
+            The instances of it that held anything.
+        """
+        kept = {name for p in (service.target, service.good) if p for name in p.names}
+        waits = service.goal is Goal.RUN and service.stage is not Stage.SETTLED
+        held = self.held_by(service.name)
+        for instance in held:
+            found = service.instances.get(instance)
+            if found is not None and found.phase.alive:
+                self.hold_exactly(instance, found.revision.need)
+            elif instance not in kept:
+                self.release(instance)
+            else:
+                need = service.target.revision.need if waits and service.target else NO_NEED
+                self.hold_exactly(instance, need)
+        return held
 
     def release(self, instance: str) -> None:
         """Give all that an instance holds back."""

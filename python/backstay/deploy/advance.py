@@ -85,7 +85,9 @@ def toward(turn: Turn, service: Service, *, install: bool) -> None:
 def settle(turn: Turn, service: Service) -> None:
     """A service has come to rest."""
     turn.enter(service, Stage.SETTLED, waits_for=None, after=frozenset(), restart=False)
-    turn.act(Settle(service.name))
+    deploy = turn.deploy
+    if deploy is None or not deploy.atomic:  # an atomic deploy may have to go back: it settles at its end
+        turn.act(Settle(service.name))
 
 
 # Waiting

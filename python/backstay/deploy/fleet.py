@@ -20,7 +20,7 @@ from backstay.deploy.inputs import Begin, Change
 from backstay.deploy.logs import read_logs
 from backstay.deploy.memory import dump_deploy, dump_service
 from backstay.deploy.plan import instance_names
-from backstay.deploy.prepare import prepare, wish_of
+from backstay.deploy.prepare import prepare, wishes_of
 from backstay.deploy.report import fleet_status
 from backstay.deploy.state import Goal, Placement
 from backstay.errors import ConfigError, DeployFailed, UnknownService
@@ -254,7 +254,7 @@ class FleetController:
                 placement = change.target or actor.fleet.services[name].target
                 assert placement is not None
                 config = actor.configs[name, placement.revision.number]
-                actor.book.admit(wish_of(config, placement), probe=False)
+                actor.book.admit(wishes_of(config, placement), probe=False)
             await self._begin(Begin(deploy, verb, changes))
 
     async def _begin(self, begin: Begin, stack: Stack | None = None) -> None:
@@ -277,10 +277,10 @@ class FleetController:
             if stack is not None:
                 self._previous_stack = before if begin.atomic else None
                 actor.stack = stack
+            services = list(begin.changes)
+            actor.journal.record("deploy.started", deploy=begin.deploy, verb=begin.verb, services=services)
 
-        services = [name for name in begin.changes]
         await actor.begin(begin, accept)
-        actor.journal.record("deploy.started", deploy=begin.deploy, verb=begin.verb, services=services)
 
     def _new_revisions(self, begin: Begin, stack: Stack | None) -> list[tuple[str, int, str, float]]:
         """Give the configuration of every revision that this deploy brings; the actor starts by it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from backstay.deploy.actions import Connect, Remove, Restart, Stop
+from backstay.deploy.actions import Connect, Remove, Restart, Settle, Stop
 from backstay.deploy.state import Failure, Goal, Instance, Phase, Revision, Service, Stage, owner_of
 from backstay.engines.events import (
     Adopted,
@@ -47,10 +47,7 @@ def fold(turn: Turn, event: EngineEvent) -> None:
         return
     match event:
         case Stopped():
-            if not instance.spawned and instance.phase is Phase.STARTING and instance.exits == 0:
-                return  # old news of a former instance of this name
-            turn.act(Remove(instance.name))
-            turn.drop_instance(service, instance.name)
+            _stopped(turn, service, instance)
         case Spawned():
             _spawned(turn, service, instance, event)
         case Exited() | Failed():
@@ -70,6 +67,27 @@ def fold(turn: Turn, event: EngineEvent) -> None:
             _mute(turn, service, instance, event)
         case _:
             pass
+
+
+def _stopped(turn: Turn, service: Service, instance: Instance) -> None:
+    if instance.phase is Phase.STOPPING:
+        turn.act(Remove(instance.name))
+        turn.drop_instance(service, instance.name)
+    elif instance.spawned and instance.phase.alive:
+        # Nobody here asked for it: the gateway begins an isolated server anew, and it will be spawned again.
+        again = replace(
+            instance,
+            phase=Phase.STARTING,
+            pid=None,
+            spawned=False,
+            probed=False,
+            spoke=False,
+            mute_since=None,
+            since=turn.now,
+            trouble=Failure("is being started anew"),
+        )
+        turn.put_instance(service, again)
+    # Otherwise it is old news of a former instance of this name.
 
 
 def _spawned(turn: Turn, service: Service, instance: Instance, event: Spawned) -> None:
@@ -117,6 +135,7 @@ def _ended(turn: Turn, service: Service, instance: Instance, event: Exited | Fai
         if instance.trouble and instance.exits and not event.tail:
             trouble = replace(instance.trouble, reason=f"{instance.trouble.reason}; {event.reason}")
         turn.put_instance(service, replace(instance, phase=Phase.FAILED, pid=None, trouble=trouble))
+        _over(turn, service.name, trouble)
         return
     ended = replace(instance, pid=None, spawned=False, probed=False, spoke=False, mute_since=None)
     if event.will_restart_in_ms is not None:
@@ -128,9 +147,21 @@ def _ended(turn: Turn, service: Service, instance: Instance, event: Exited | Fai
         )
     elif event.code == 0 and not instance.revision.server:
         turn.put_instance(service, replace(ended, phase=Phase.COMPLETED, spawned=True, trouble=None))
+        _over(turn, service.name, None)
     else:
         trouble = _trouble(_how(event), event)
         turn.put_instance(service, replace(ended, phase=Phase.FAILED, trouble=trouble))
+        _over(turn, service.name, trouble)
+
+
+def _over(turn: Turn, name: str, failure: Failure | None) -> None:
+    """An instance has ended for good: at rest, what it held is given back, and a failure is the service's."""
+    service = turn.services[name]
+    if service.stage is not Stage.SETTLED:
+        return
+    if failure and not service.alive:
+        turn.put(replace(service, failure=failure))
+    turn.act(Settle(name))
 
 
 def _trouble(reason: str, event: Exited | Failed | ServerFailed) -> Failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backstay.deploy.admission import LeaseBook, Wish
+from backstay.deploy.admission import LeaseBook, Wish, wish_of
 from backstay.deploy.plan import Planned, changes, describe, instance_names
 from backstay.deploy.wanted import PortTable, port_references, wanted_stack
 from backstay.errors import ResourceError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backstay.deploy.state import Fleet, Placement
     from backstay.deploy.status import FleetPlan
 
-__all__ = ["Prepared", "prepare", "wish_of"]
+__all__ = ["Prepared", "prepare", "wishes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ def prepare(
         return Prepared(planned, describe(planned, levels, book.all_ports()))
 
 
-def wish_of(service: Service, placement: Placement) -> dict[str, Wish]:
+def wishes_of(service: Service, placement: Placement) -> dict[str, Wish]:
     """Say what the instances of a placement ask for."""
-    ports = {name: None if port == "auto" else int(port) for name, port in service.ports.items()}
-    return {name: Wish(placement.revision.need, ports) for name in placement.names}
+    wish = wish_of(service, placement.revision)
+    return dict.fromkeys(placement.names, wish)
 
 
 def _ports_that_others_name(stack: Stack, fleet: Fleet, book: LeaseBook) -> tuple[PortTable, frozenset[str]]:
@@ -83,7 +83,7 @@ def _admit(
     wishes: dict[str, Wish] = {}
     for name, plan in planned.items():
         if plan.change.target is not None and not plan.change.leaving:
-            wishes |= wish_of(stack.services[name], plan.change.target)
+            wishes |= wishes_of(stack.services[name], plan.change.target)
     leaving = frozenset(name for name, plan in planned.items() if plan.change.leaving)
     try:
         book.admit(wishes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.deploy import actions as act
+from backstay.deploy.admission import LeaseBook, Wish
 from backstay.deploy.decide import decide
 from backstay.deploy.inputs import Begin, Change, Input, Installed, InstallFailed, Load, Tick
 from backstay.deploy.plan import Planned, changes
@@ -42,6 +43,8 @@ class Simulation:
     fleet: Fleet = field(default_factory=Fleet)
     results: dict[str, DeployResult] = field(default_factory=dict)
     done: list[tuple[float, act.Action]] = field(default_factory=list)
+    book: LeaseBook | None = None
+    """What it may hold; without one it may hold anything."""
     watch: Callable[[Simulation, act.Action], None] | None = None
     """Called before each action is carried out: where tests look at invariants."""
 
@@ -68,6 +71,9 @@ class Simulation:
     def begin(self, wanted: Mapping[str, Wanted], *, atomic: bool = False) -> str:
         """Begin an `up`; time does not pass yet."""
         planned = self.plan(wanted)
+        if self.book:
+            targets = [plan.change.target for plan in planned.values() if plan.change.target]
+            self.book.admit({name: Wish(target.revision.need) for target in targets for name in target.names})
         return self.change("up", {name: plan.change for name, plan in planned.items()}, atomic=atomic)
 
     def change(self, verb: str, wanted: Mapping[str, Change], *, atomic: bool = False) -> str:
@@ -125,6 +131,11 @@ class Simulation:
                 self.engine.connect(instance)
             case act.Wake(service=service, delay=delay):
                 self.engine.at(delay, lambda: self.feed(Tick(service)))
+            case act.Settle(service=service) if self.book and service in self.fleet.services:
+                self.book.settle(self.fleet.services[service])
+            case act.Forget(service=service) if self.book:
+                for instance in self.book.held_by(service):
+                    self.book.release(instance)
             case act.Finish(result=result):
                 self.results[result.deploy] = result
             case _:
