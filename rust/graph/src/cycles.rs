@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::graph::{Graph, number};
+use crate::graph::Graph;
 
 const NONE: u32 = u32::MAX;
 
@@ -32,18 +33,47 @@ impl Graph {
         }
         let mut group = vec![NONE; self.bound()];
         let mut firsts = Vec::new();
-        // Iterative, so that a long chain of services cannot overflow the stack.
-        for (id, members) in (0u32..).zip(kosaraju_scc(&self.model)) {
+        for (id, members) in (0u32..).zip(self.components()) {
             for &member in &members {
-                group[member.index()] = id;
+                group[member as usize] = id;
             }
-            firsts.extend(members.into_iter().map(number).min());
+            firsts.extend(members.into_iter().min());
         }
         firsts.sort_unstable();
         let mut before = vec![NONE; self.bound()];
         firsts
             .into_iter()
             .filter_map(|first| self.shortest_through(first, &group, &mut before))
+            .collect()
+    }
+
+    /// The strongly connected components of what no order reaches: every circle is in one of them.
+    fn components(&self) -> Vec<Vec<u32>> {
+        let mut stuck = vec![true; self.bound()];
+        for &node in &self.sorted().order {
+            stuck[node as usize] = false;
+        }
+        let rest: Vec<u32> = self
+            .names
+            .numbers()
+            .filter(|&node| stuck[node as usize])
+            .collect();
+        let rows = self.dependency_rows();
+        let mut model = DiGraph::<u32, (), u32>::with_capacity(rest.len(), rest.len());
+        let mut index = vec![NodeIndex::end(); self.bound()];
+        for &node in &rest {
+            index[node as usize] = model.add_node(node);
+        }
+        for &node in &rest {
+            for &on in rows.row(node).iter().filter(|&&on| stuck[on as usize]) {
+                model.add_edge(index[node as usize], index[on as usize], ());
+            }
+        }
+        // Kosaraju's, because petgraph's works without recursion: a long chain cannot overflow the stack.
+        let components = kosaraju_scc(&model);
+        components
+            .into_iter()
+            .map(|members| members.into_iter().map(|at| model[at]).collect())
             .collect()
     }
 

@@ -2,13 +2,8 @@
 
 use std::sync::OnceLock;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
-use petgraph::Direction;
-use petgraph::stable_graph::{NodeIndex, StableDiGraph};
-use petgraph::visit::{EdgeRef, IntoEdgeReferences, NodeIndexable};
-
 use crate::csr::Csr;
+use crate::names::Names;
 use crate::order::Sorted;
 use crate::{Condition, GraphError};
 
@@ -18,10 +13,12 @@ use crate::{Condition, GraphError};
 /// choice, services stand in the order they were named in.
 #[derive(Debug, Default, Clone)]
 pub struct Graph {
-    /// An edge goes from a service to what it depends on. Edges may be parallel; the strictest counts.
-    pub(crate) model: StableDiGraph<Box<str>, Condition, u32>,
-    by_name: HashTable<NodeIndex>,
-    hasher: RandomState,
+    pub(crate) names: Names,
+    /// From a service to what it depends on, in the order they were noted. They may stand twice: the strictest
+    /// condition counts.
+    edges: Vec<(u32, u32)>,
+    /// The condition of each edge.
+    conditions: Vec<Condition>,
     pub(crate) cache: Cache,
 }
 
@@ -30,6 +27,9 @@ pub struct Graph {
 pub(crate) struct Cache {
     dependencies: OnceLock<Csr>,
     dependents: OnceLock<Csr>,
+    /// Rows of edges instead of neighbours, for who wants their conditions.
+    dependency_edges: OnceLock<Csr>,
+    dependent_edges: OnceLock<Csr>,
     pub(crate) sorted: OnceLock<Sorted>,
 }
 
@@ -51,6 +51,13 @@ pub struct Dependency<'a> {
     pub condition: Condition,
 }
 
+/// Which end of an edge a question is about.
+#[derive(Clone, Copy)]
+enum Side {
+    Dependencies,
+    Dependents,
+}
+
 impl Graph {
     /// An empty graph.
     pub fn new() -> Self {
@@ -60,103 +67,87 @@ impl Graph {
     /// A graph from pairs of a service and what it depends on.
     pub fn from_edges<'a>(edges: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut graph = Self::new();
-        for (service, on) in edges {
-            graph.depend(service, on, Condition::default());
-        }
+        let edges = edges.into_iter();
+        graph.reserve(0, edges.size_hint().0);
+        graph.extend(edges);
         graph
     }
 
     /// Add a service, unless it is there.
     pub fn add(&mut self, name: &str) {
-        self.intern(name);
+        let before = self.names.bound();
+        self.names.intern(name);
+        if self.names.bound() > before {
+            self.cache = Cache::default();
+        }
     }
 
     /// Note that `service` depends on `on`; both are added where new.
     pub fn depend(&mut self, service: &str, on: &str, condition: Condition) {
-        let (service, on) = (self.intern(service), self.intern(on));
-        self.connect(service, on, condition);
+        let edge = (self.names.intern(service), self.names.intern(on));
+        self.edges.push(edge);
+        self.conditions.push(condition);
+        self.cache = Cache::default();
     }
 
-    /// The number of a name, for [`connect`](Self::connect): stable until the service is removed.
-    pub fn intern(&mut self, name: &str) -> NodeIndex {
-        let hash = self.hasher.hash_one(name);
-        if let Some(&found) = self.by_name.find(hash, |&node| *self.model[node] == *name) {
-            return found;
+    /// Take over many dependencies at once.
+    pub fn extend<'a>(&mut self, edges: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (service, on) in edges {
+            self.edges
+                .push((self.names.intern(service), self.names.intern(on)));
         }
+        self.conditions
+            .resize(self.edges.len(), Condition::default());
         self.cache = Cache::default();
-        let node = self.model.add_node(name.into());
-        let (model, hasher) = (&self.model, &self.hasher);
-        self.by_name
-            .insert_unique(hash, node, |&node| hasher.hash_one(&*model[node]));
-        node
-    }
-
-    /// [`depend`](Self::depend) for names interned before.
-    pub fn connect(&mut self, service: NodeIndex, on: NodeIndex, condition: Condition) {
-        self.cache = Cache::default();
-        self.model.add_edge(service, on, condition);
     }
 
     /// Make room for more services and dependencies.
     pub fn reserve(&mut self, services: usize, dependencies: usize) {
-        let (nodes, edges) = (
-            self.model.node_count() + services,
-            self.model.edge_count() + dependencies,
-        );
-        let mut roomy = StableDiGraph::with_capacity(nodes, edges);
-        if self.model.node_count() == 0 {
-            std::mem::swap(&mut self.model, &mut roomy);
-        }
-        let (model, hasher) = (&self.model, &self.hasher);
-        self.by_name
-            .reserve(services, |&node| hasher.hash_one(&*model[node]));
+        self.names.reserve(services);
+        self.edges.reserve(dependencies);
+        self.conditions.reserve(dependencies);
     }
 
     /// Take a service out, with every dependency from and on it. False: it was not there.
     pub fn remove(&mut self, name: &str) -> bool {
-        let hash = self.hasher.hash_one(name);
-        let Ok(entry) = self
-            .by_name
-            .find_entry(hash, |&node| *self.model[node] == *name)
-        else {
+        let Some(gone) = self.names.forget(name) else {
             return false;
         };
-        let (node, _) = entry.remove();
-        self.model.remove_node(node);
+        self.retain(|(service, on)| service != gone && on != gone);
         self.cache = Cache::default();
         true
     }
 
     /// Take one dependency out. False: it was not there.
     pub fn disconnect(&mut self, service: &str, on: &str) -> bool {
-        let (Ok(service), Ok(on)) = (self.node(service), self.node(on)) else {
+        let (Some(service), Some(on)) = (self.names.number(service), self.names.number(on)) else {
             return false;
         };
-        let mut found = false;
-        while let Some(edge) = self.model.find_edge(service, on) {
-            self.model.remove_edge(edge);
-            found = true;
-        }
+        let found = self.retain(|edge| edge != (service, on));
         if found {
             self.cache = Cache::default();
         }
         found
     }
 
-    pub(crate) fn node(&self, name: &str) -> Result<NodeIndex, GraphError> {
-        let hash = self.hasher.hash_one(name);
-        let found = self
-            .by_name
-            .find(hash, |&node| *self.model[node] == *name)
-            .copied();
-        found.ok_or_else(|| GraphError::Unknown {
+    /// Keep the edges that `keep` says; true if one went.
+    fn retain(&mut self, keep: impl Fn((u32, u32)) -> bool) -> bool {
+        let before = self.edges.len();
+        let mut kept = self.edges.iter().map(|&edge| keep(edge));
+        self.conditions.retain(|_| kept.next().unwrap_or(true));
+        self.edges.retain(|&edge| keep(edge));
+        self.edges.len() < before
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Result<u32, GraphError> {
+        self.names.number(name).ok_or_else(|| GraphError::Unknown {
             name: name.to_owned(),
         })
     }
 
     /// How many services there are.
     pub fn len(&self) -> usize {
-        self.model.node_count()
+        self.names.len()
     }
 
     /// Whether there is no service.
@@ -166,28 +157,30 @@ impl Graph {
 
     /// Whether there is a service of this name.
     pub fn contains(&self, name: &str) -> bool {
-        self.node(name).is_ok()
+        self.names.number(name).is_some()
     }
 
     /// Every service, in the order they were named in.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.model.node_indices().map(|node| &*self.model[node])
+        self.names.numbers().map(|node| self.names.name(node))
     }
 
     /// Every dependency, by service in the order they were named in.
     pub fn edges(&self) -> Vec<Dependency<'_>> {
         let of = |node| {
-            self.distinct(node, Direction::Outgoing)
+            self.distinct(node, Side::Dependencies)
                 .into_iter()
                 .map(move |edge| (node, edge))
         };
-        let all = self.model.node_indices().flat_map(of);
-        all.map(|(service, (on, condition))| Dependency {
-            service: &self.model[service],
-            on: &self.model[on],
-            condition,
-        })
-        .collect()
+        self.names
+            .numbers()
+            .flat_map(of)
+            .map(|(service, (on, condition))| Dependency {
+                service: self.name(service),
+                on: self.name(on),
+                condition,
+            })
+            .collect()
     }
 
     /// What `name` depends on, and under which condition.
@@ -195,11 +188,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError::Unknown`].
     pub fn dependencies(&self, name: &str) -> Result<Vec<(&str, Condition)>, GraphError> {
-        let found = self.distinct(self.node(name)?, Direction::Outgoing);
-        Ok(found
-            .into_iter()
-            .map(|(node, condition)| (&*self.model[node], condition))
-            .collect())
+        Ok(self.named(self.distinct(self.node(name)?, Side::Dependencies)))
     }
 
     /// What depends on `name`, and under which condition.
@@ -207,27 +196,40 @@ impl Graph {
     /// # Errors
     /// [`GraphError::Unknown`].
     pub fn dependents(&self, name: &str) -> Result<Vec<(&str, Condition)>, GraphError> {
-        let found = self.distinct(self.node(name)?, Direction::Incoming);
-        Ok(found
-            .into_iter()
-            .map(|(node, condition)| (&*self.model[node], condition))
-            .collect())
+        Ok(self.named(self.distinct(self.node(name)?, Side::Dependents)))
     }
 
-    /// A node's neighbours, parallel edges as one with the strictest condition, in order of age.
-    fn distinct(&self, node: NodeIndex, direction: Direction) -> Vec<(NodeIndex, Condition)> {
-        let mut found: Vec<(NodeIndex, Condition)> = self
-            .model
-            .edges_directed(node, direction)
-            .map(|edge| {
-                let other = if direction == Direction::Outgoing {
-                    edge.target()
-                } else {
-                    edge.source()
-                };
-                (other, *edge.weight())
-            })
-            .collect();
+    fn named(&self, found: Vec<(u32, Condition)>) -> Vec<(&str, Condition)> {
+        found
+            .into_iter()
+            .map(|(node, condition)| (self.name(node), condition))
+            .collect()
+    }
+
+    /// A node's neighbours in the order they were named in, each once, with the strictest condition.
+    fn distinct(&self, node: u32, side: Side) -> Vec<(u32, Condition)> {
+        let numbered = || (0u32..).zip(&self.edges);
+        let rows = match side {
+            Side::Dependencies => self.cache.dependency_edges.get_or_init(|| {
+                Csr::new(
+                    self.bound(),
+                    numbered().map(|(edge, &(service, _))| (service, edge)),
+                )
+            }),
+            Side::Dependents => self.cache.dependent_edges.get_or_init(|| {
+                Csr::new(self.bound(), numbered().map(|(edge, &(_, on))| (on, edge)))
+            }),
+        };
+        let far_end = |&edge: &u32| {
+            let (service, on) = self.edges[edge as usize];
+            let other = if matches!(side, Side::Dependencies) {
+                on
+            } else {
+                service
+            };
+            (other, self.conditions[edge as usize])
+        };
+        let mut found: Vec<(u32, Condition)> = rows.row(node).iter().map(far_end).collect();
         found.sort_unstable_by_key(|&(node, condition)| (node, std::cmp::Reverse(condition)));
         found.dedup_by_key(|&mut (node, _)| node);
         found
@@ -235,44 +237,34 @@ impl Graph {
 
     /// One more than the largest node number.
     pub(crate) fn bound(&self) -> usize {
-        self.model.node_bound()
+        self.names.bound()
     }
 
     pub(crate) fn name(&self, node: u32) -> &str {
-        &self.model[NodeIndex::new(node as usize)]
-    }
-
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> {
-        self.model.node_indices().map(number)
+        self.names.name(node)
     }
 
     /// What each node depends on.
     pub(crate) fn dependency_rows(&self) -> &Csr {
-        self.cache.dependencies.get_or_init(|| {
-            let edges = self.model.edge_references();
-            Csr::new(
-                self.bound(),
-                edges.map(|edge| (number(edge.source()), number(edge.target()))),
-            )
-        })
+        self.cache
+            .dependencies
+            .get_or_init(|| Csr::new(self.bound(), self.edges.iter().copied()))
     }
 
     /// What depends on each node.
     pub(crate) fn dependent_rows(&self) -> &Csr {
-        self.cache.dependents.get_or_init(|| {
-            let edges = self.model.edge_references();
-            Csr::new(
-                self.bound(),
-                edges.map(|edge| (number(edge.target()), number(edge.source()))),
-            )
-        })
+        let turned = self.edges.iter().map(|&(service, on)| (on, service));
+        self.cache
+            .dependents
+            .get_or_init(|| Csr::new(self.bound(), turned))
     }
-}
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the model counts nodes in u32"
-)]
-pub(crate) fn number(node: NodeIndex) -> u32 {
-    node.index() as u32
+    /// How many dependencies each node has, parallel ones each.
+    pub(crate) fn dependency_counts(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.bound()];
+        for &(service, _) in &self.edges {
+            counts[service as usize] += 1;
+        }
+        counts
+    }
 }

@@ -10,6 +10,7 @@ mod csr;
 mod cycles;
 mod error;
 mod graph;
+mod names;
 mod order;
 mod reach;
 mod reduction;

@@ -18,15 +18,14 @@ impl Graph {
     /// The sort, kept until the graph changes.
     pub(crate) fn sorted(&self) -> &Sorted {
         self.cache.sorted.get_or_init(|| {
-            let mut waits = vec![0u32; self.bound()];
+            let mut waits = self.dependency_counts();
             let dependents = self.dependent_rows();
-            for node in self.nodes() {
-                for &dependent in dependents.row(node) {
-                    waits[dependent as usize] += 1;
-                }
-            }
             let mut order = Vec::with_capacity(self.len());
-            order.extend(self.nodes().filter(|&node| waits[node as usize] == 0));
+            order.extend(
+                self.names
+                    .numbers()
+                    .filter(|&node| waits[node as usize] == 0),
+            );
             let mut level_ends = Vec::new();
             let mut done = 0;
             while done < order.len() {

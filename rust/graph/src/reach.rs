@@ -6,7 +6,7 @@ use ahash::RandomState;
 
 use crate::GraphError;
 use crate::csr::Csr;
-use crate::graph::{Graph, number};
+use crate::graph::Graph;
 
 impl Graph {
     /// Every service that depends on `name`, directly or not, the nearest first. It includes `name` itself only
@@ -27,7 +27,7 @@ impl Graph {
     }
 
     fn reach(&self, name: &str, rows: impl Fn(&Self) -> &Csr) -> Result<Vec<&str>, GraphError> {
-        let start = number(self.node(name)?);
+        let start = self.node(name)?;
         let rows = rows(self);
         // In space proportional to the answer: mostly a small part of a large graph.
         let mut seen = HashSet::<u32, RandomState>::default();

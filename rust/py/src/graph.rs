@@ -1,13 +1,12 @@
 //! `backstay.graph`: the binding of `rust/graph`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use ahash::RandomState;
 use backstay_graph::{self as core, Condition};
 use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::errors::Raise;
 use crate::shapes::{self, DependsOn, Durations, Names, Pairs};
@@ -59,23 +58,19 @@ impl Graph {
     /// A graph from pairs of a service and what it depends on.
     #[staticmethod]
     fn from_edges(edges: Pairs<'_>) -> PyResult<Self> {
-        // The list keeps every name alive, so that an address stands for one name.
+        let edges = edges.0;
         let mut graph = core::Graph::new();
-        let mut known = HashMap::<usize, _, RandomState>::default();
-        let mut intern = |graph: &mut core::Graph, name: &Bound<'_, PyAny>| {
-            let address = name.as_ptr().addr();
-            if let Some(&node) = known.get(&address) {
-                return Ok(node);
+        graph.reserve(0, edges.len());
+        for edge in &edges {
+            let edge = edge.cast::<PyTuple>()?;
+            if edge.len() != 2 {
+                return Err(PyValueError::new_err(
+                    "an edge is a pair: a service and what it depends on",
+                ));
             }
-            let text = name.cast::<PyString>()?.to_str()?;
-            let node = graph.intern(text);
-            known.insert(address, node);
-            PyResult::Ok(node)
-        };
-        for edge in edges.0 {
-            let (service, on): (Bound<'_, PyAny>, Bound<'_, PyAny>) = edge.extract()?;
-            let (service, on) = (intern(&mut graph, &service)?, intern(&mut graph, &on)?);
-            graph.connect(service, on, Condition::default());
+            let (service, on) = (edge.get_borrowed_item(0)?, edge.get_borrowed_item(1)?);
+            let (service, on) = (service.cast::<PyString>()?, on.cast::<PyString>()?);
+            graph.depend(service.to_str()?, on.to_str()?, Condition::default());
         }
         Ok(Self {
             graph: Mutex::new(Arc::new(graph)),
