@@ -115,6 +115,24 @@ impl Block {
             .fold(0, u64::wrapping_add)
     }
 
+    /// Compare every cell, its rows mixed into one, with what `sums` remembers; true if any differs. Integers
+    /// and floats alike: what a cell means does not matter for whether it changed.
+    pub(crate) fn differs(&self, sums: &mut Vec<u64>) -> bool {
+        let cells = self.row_lines * LINE;
+        let mut changed = sums.len() != cells;
+        sums.resize(cells, 0);
+        for (line, sums) in sums.chunks_exact_mut(LINE).enumerate() {
+            for (cell, last) in sums.iter_mut().enumerate() {
+                let column = (0..=self.row_mask)
+                    .map(|row| self.lines[row * self.row_lines + line].0[cell].load(Relaxed));
+                let now = column.fold(0u64, |mix, bits| mix.rotate_left(17).wrapping_add(bits));
+                changed |= *last != now;
+                *last = now;
+            }
+        }
+        changed
+    }
+
     /// Zero some cells, for the next series that uses them.
     pub(crate) fn clear(&self, cells: std::ops::Range<usize>) {
         for row in 0..=self.row_mask {

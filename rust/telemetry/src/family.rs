@@ -85,7 +85,7 @@ struct Slots {
 /// A block and the series that live in it.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    block: Block,
+    pub(crate) block: Block,
     pub(crate) series: Box<[Option<Arc<Series>>]>,
     /// What the sweep remembers of each series.
     marks: Box<[Mark]>,
@@ -282,13 +282,13 @@ impl Family {
         slots.still_out = slots.retired.len();
     }
 
-    /// Append every line of the family.
-    pub(crate) fn render(&self, out: &mut Vec<u8>) {
+    /// Hand every block's lines to `each`, which takes no lock of ours.
+    pub(crate) fn render(&self, mut each: impl FnMut(Arc<Vec<u8>>)) {
         let mut texts = self.text.lock();
         let slots = self.slots.read();
         texts.resize_with(slots.blocks.len(), BlockText::default);
         for (slice, text) in slots.blocks.iter().zip(texts.iter_mut()) {
-            text.append(&self.definition, slice, out);
+            each(text.lines(&self.definition, slice));
         }
     }
 

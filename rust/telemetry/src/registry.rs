@@ -11,7 +11,7 @@ use crate::family::{DEFAULT_SERIES_CAP, Definition, Family};
 use crate::gauge::GaugeFamily;
 use crate::histogram::HistogramFamily;
 use crate::series::Kind;
-use crate::{FamilySamples, Format, MetricError, collect, name, text};
+use crate::{Exposition, FamilySamples, Format, MetricError, collect, name, text};
 
 /// The metric families of one process or one embedding program.
 ///
@@ -222,13 +222,26 @@ impl Registry {
 
     /// Append the exposition of every family.
     pub fn render_as(&self, format: Format, out: &mut Vec<u8>) {
+        let exposition = self.exposition(format);
+        out.reserve(exposition.len());
+        exposition
+            .parts()
+            .for_each(|part| out.extend_from_slice(part));
+    }
+
+    /// The exposition of every family, in parts that are shared with the next one where nothing changes.
+    pub fn exposition(&self, format: Format) -> Exposition {
+        let mut exposition = Exposition::default();
         for family in self.refreshed() {
-            text::header(&family.definition, format, out);
-            family.render(out);
+            let mut header = Vec::new();
+            text::header(&family.definition, format, &mut header);
+            exposition.push(Arc::new(header));
+            family.render(|lines| exposition.push(lines));
         }
         if format == Format::OpenMetrics {
-            out.extend_from_slice(b"# EOF\n");
+            exposition.push(Arc::new(b"# EOF\n".to_vec()));
         }
+        exposition
     }
 
     /// Every family and its samples, as values.

@@ -1,6 +1,7 @@
 //! The exposition format: Prometheus text 0.0.4 and `OpenMetrics` 1.0, whose sample lines we write alike.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use crate::family::{Definition, Slice};
 use crate::series::{Kind, Series};
@@ -171,47 +172,37 @@ pub(crate) fn fingerprint(definition: &Definition, series: &Series) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct BlockText {
     version: u64,
-    values: Vec<u64>,
-    text: Vec<u8>,
+    /// The block's cells as they were.
+    sums: Vec<u64>,
+    /// Shared with the expositions that are still being read.
+    text: Arc<Vec<u8>>,
 }
 
 impl BlockText {
-    /// Append the block's lines, from memory where nothing changed.
-    pub(crate) fn append(&mut self, definition: &Definition, slice: &Slice, out: &mut Vec<u8>) {
-        let mut same = self.version == slice.version;
-        let mut seen = 0;
-        for series in slice.series.iter().flatten() {
-            values(definition, series, |value| {
-                let bits = value.to_bits();
-                match self.values.get_mut(seen) {
-                    Some(last) => {
-                        same &= *last == bits;
-                        *last = bits;
-                    }
-                    None => self.values.push(bits),
-                }
-                seen += 1;
-            });
-        }
-        self.values.truncate(seen);
-        if !same {
-            self.rewrite(slice);
-        }
-        out.extend_from_slice(&self.text);
-    }
-
-    fn rewrite(&mut self, slice: &Slice) {
-        self.version = slice.version;
-        self.text.clear();
-        let mut values = self.values.iter().map(|&bits| f64::from_bits(bits));
-        for series in slice.series.iter().flatten() {
-            for (line, value) in (0..series.ends.len()).zip(&mut values) {
-                self.text.extend_from_slice(series.prefix(line));
-                number(value, &mut self.text);
-                self.text.push(b'\n');
+    /// The block's lines, from memory where nothing changed.
+    pub(crate) fn lines(&mut self, definition: &Definition, slice: &Slice) -> Arc<Vec<u8>> {
+        // Cells are compared, not series: they lie side by side, and a scrape mostly finds them as they were.
+        let changed = slice.block.differs(&mut self.sums);
+        if changed || self.version != slice.version {
+            self.version = slice.version;
+            let text = Arc::make_mut(&mut self.text);
+            text.clear();
+            for series in slice.series.iter().flatten() {
+                write(definition, series, text);
             }
         }
+        Arc::clone(&self.text)
     }
+}
+
+fn write(definition: &Definition, series: &Series, text: &mut Vec<u8>) {
+    let mut line = 0;
+    values(definition, series, |value| {
+        text.extend_from_slice(series.prefix(line));
+        number(value, text);
+        text.push(b'\n');
+        line += 1;
+    });
 }
 
 #[cfg(test)]
