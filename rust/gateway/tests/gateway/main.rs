@@ -11,6 +11,7 @@
 mod bridge;
 mod calls;
 mod hostile;
+mod http_upstream;
 mod isolated;
 mod messages;
 mod restart;
