@@ -78,6 +78,9 @@ class Actor:
         self._installer = installer
         self._inputs: deque[Input] = deque()
         self._busy = False
+        # Held while a deploy is made durable and taken over: a record of the state before it that was written
+        # after it would undo it for the next daemon.
+        self._writing = asyncio.Lock()
         self._remote: set[str] = set()  # instances that no process runs: nothing of them is the engine's
         self._changed: set[str] = set()
         self._changed_leases: set[str] = set()
@@ -122,15 +125,19 @@ class Actor:
         Raises:
             StateError: it could not be made durable; nothing has changed.
         """
-        self._busy = True  # what happens meanwhile waits
-        try:
-            fleet, actions = decide(self.fleet, begin, time.monotonic())
-            await accept(fleet)
-            self._finished[begin.deploy] = asyncio.Event()
-            self._take(fleet, actions)
-            self._changed.clear()
-        finally:
-            self._busy = False
+        async with self._writing:
+            self._busy = True  # what happens meanwhile waits
+            try:
+                fleet, actions = decide(self.fleet, begin, time.monotonic())
+                await accept(fleet)
+                self._finished[begin.deploy] = asyncio.Event()
+                self._take(fleet, actions)
+            finally:
+                self._busy = False
+                # What arrived while the disk was written is decided on now.
+                waiting, self._inputs = self._inputs, deque()
+                for event in waiting:
+                    self.feed(event)
         self._mind_the_load()
         # Nobody else may ever come to decide on what waited meanwhile.
         self._take_turns()
@@ -384,6 +391,10 @@ class Actor:
 
     async def save(self) -> None:
         """Record what has changed."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         changed, self._changed = self._changed, set()
         leases, self._changed_leases = self._changed_leases, set()
         services = self.fleet.services
