@@ -177,17 +177,28 @@ def test_a_service_that_left_the_stack_file_is_stopped_and_forgotten():
 
 
 def test_down_stops_dependents_first():
+    gone_when_stopped: list[tuple[str, list[str]]] = []
+
+    def watch(simulation: Simulation, action: act.Action) -> None:
+        if isinstance(action, act.Stop):
+            gone_when_stopped.append((action.instance, sorted(simulation.engine.running)))
+
     simulation = Simulation()
     simulation.up(
         fleet(
-            service("web", {"api": "service_started"}),
-            service("api", {"db": "service_healthy"}, **SERVER),
             service("db", probe=True),
+            service("api", {"db": "service_healthy"}, **SERVER),
+            service("web", {"api": "service_started"}),
         )
     )
-    down = {name: Change(goal=Goal.STOP) for name in simulation.fleet.services}
+    simulation.watch = watch
+    down = {name: Change(goal=Goal.STOP) for name in ("db", "api", "web")}
     assert simulation.finish(simulation.change("down", down)).ok
-    assert stopped(simulation) == ["web.1", "api.1", "db.1"]
+    assert gone_when_stopped == [
+        ("web.1", ["api.1", "db.1", "web.1"]),
+        ("api.1", ["api.1", "db.1"]),
+        ("db.1", ["db.1"]),
+    ], "each is asked to end when nothing that stands on it runs any more"
     assert set(states(simulation).values()) == {State.STOPPED}
 
 
