@@ -1,0 +1,180 @@
+"""From a stack file to an admitted plan, and to what an engine starts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from backstay.config.loading import load
+from backstay.deploy.admission import LeaseBook
+from backstay.deploy.build import Launched, instance_spec, server_url, values_for
+from backstay.deploy.prepare import Prepared, prepare
+from backstay.deploy.simulation import Simulation
+from backstay.deploy.state import Fleet, Order
+from backstay.errors import DoesNotFit, PortHeld
+from backstay.ledger import Ledger, Ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backstay.config.models import Stack
+
+ENVIRON = {"PATH": "/bin", "HOME": "/home/x", "LANG": "C.UTF-8", "HTTPS_PROXY": "http://p", "API_KEY": "k"}
+
+
+def stack(folder: Path, services: str) -> Stack:
+    (folder / "backstay.yaml").write_text(f"name: town\nports: 43000-43050\nservices:\n{services}")
+    return load([folder / "backstay.yaml"], environ=ENVIRON)
+
+
+def book() -> LeaseBook:
+    return LeaseBook(Ledger(cpus=2, memory="1Gi"), Ports(43000, 43050))
+
+
+def begun(prepared: Prepared) -> Fleet:
+    """The fleet after a deploy that went well."""
+    simulation = Simulation()
+    changes = {name: plan.change for name, plan in prepared.planned.items()}
+    assert simulation.finish(simulation.change("up", changes)).ok
+    return simulation.fleet
+
+
+REDIS = """
+  redis:
+    command: redis-server --port {{ ports.main }}
+    ports: {main: auto}
+    healthcheck: {tcp: main}
+    deploy: {resources: {reservations: {cpus: 0.5, memory: 64M}}}
+  cache:
+    command: cache
+    args: [--url, "redis://127.0.0.1:{{ services.redis.ports.main }}/0"]
+    mcp: {transport: stdio}
+    depends_on: [redis]
+"""
+
+
+def test_a_plan_says_what_in_which_order_with_what(tmp_path: Path):
+    plan = prepare(stack(tmp_path, REDIS), Fleet(), book(), {}).plan
+    assert [(step.service, step.action, step.level) for step in plan.steps] == [
+        ("redis", "start", 0),
+        ("cache", "start", 1),
+    ]
+    assert plan.steps[0].ports == {"redis.1": {"main": 43000}}
+    assert plan.steps[1].after == ["redis"]
+    assert (plan.cpus, plan.memory) == (0.5, 64 << 20)
+
+
+def test_the_same_stack_again_plans_nothing(tmp_path: Path):
+    leases = book()
+    fleet = begun(prepare(stack(tmp_path, REDIS), Fleet(), leases, {}))
+    again = prepare(stack(tmp_path, REDIS), fleet, leases, {}).plan
+    assert not again.changes
+    assert [step.reason for step in again.steps] == ["unchanged", "unchanged"]
+
+
+def test_a_changed_port_touches_those_that_name_it(tmp_path: Path):
+    leases = book()
+    fleet = begun(prepare(stack(tmp_path, REDIS), Fleet(), leases, {}))
+    fixed = REDIS.replace("main: auto", "main: 43040")
+    plan = prepare(stack(tmp_path, fixed), fleet, leases, {}).plan
+    assert {step.service: (step.action, step.reason) for step in plan.steps} == {
+        "redis": ("replace", "ports changed"),
+        "cache": ("replace", "the port of `redis` changed"),
+    }
+
+
+@pytest.mark.parametrize("change", ["prefix: c", "tools: {deny: [x]}", "call_timeout: 5s"])
+def test_what_the_gateway_applies_by_itself_replaces_no_process(tmp_path: Path, change: str):
+    leases = book()
+    fleet = begun(prepare(stack(tmp_path, REDIS), Fleet(), leases, {}))
+    changed = REDIS.replace("transport: stdio", f"transport: stdio, {change}")
+    assert not prepare(stack(tmp_path, changed), fleet, leases, {}).plan.changes
+
+
+def test_what_is_refused_leaves_the_books_as_they_were(tmp_path: Path):
+    leases = book()
+    fleet = begun(prepare(stack(tmp_path, REDIS), Fleet(), leases, {}))
+    before = leases.dump()
+    more = REDIS + "  big: {command: x, deploy: {replicas: 4, resources: {reservations: {cpus: 0.5}}}}\n"
+    with pytest.raises(DoesNotFit, match="redis"):
+        prepare(stack(tmp_path, more), fleet, leases, {})
+    assert leases.dump() == before
+
+
+def test_what_leaves_makes_room_and_is_waited_for(tmp_path: Path):
+    leases = book()
+    fleet = begun(prepare(stack(tmp_path, "  old: {command: x, ports: {a: 43010}}"), Fleet(), leases, {}))
+    renamed = stack(tmp_path, "  new: {command: x, ports: {a: 43010}}")
+    with pytest.raises(PortHeld):
+        prepare(renamed, fleet, leases, {}, atomic=True)
+    prepared = prepare(renamed, fleet, leases, {})
+    assert prepared.planned["new"].change.after == {"old"}
+    assert prepared.planned["old"].change.leaving
+
+
+def test_a_port_that_others_name_is_never_held_twice(tmp_path: Path):
+    start_first = "    deploy: {update_config: {order: start-first}}\n"
+    services = REDIS.replace(
+        "    deploy: {resources: {reservations: {cpus: 0.5, memory: 64M}}}\n", start_first
+    )
+    prepared = prepare(stack(tmp_path, services), Fleet(), book(), {})
+    redis = prepared.planned["redis"].change.target
+    assert redis is not None
+    assert redis.revision.order is Order.STOP_FIRST
+
+
+def spec_of(folder: Path, name: str, services: str, launched: Launched | None = None):
+    read, leases = stack(folder, services), book()
+    placement = prepare(read, Fleet(), leases, {}).planned[name].change.target
+    assert placement is not None
+    service = read.services[name]
+    values = values_for(
+        service,
+        read,
+        f"{name}.1",
+        ports=leases.ports(f"{name}.1"),
+        services={"redis": leases.ports("redis.1")},
+        environ=ENVIRON,
+        gateway_url="http://127.0.0.1:7077",
+    )
+    return instance_spec(service, placement.revision, values, launched or Launched(), ENVIRON)
+
+
+def test_an_instance_gets_its_ports_and_nothing_secret_of_ours(tmp_path: Path):
+    spec = spec_of(tmp_path, "redis", REDIS)
+    assert spec.argv == ("redis-server", "--port", "43000")
+    assert spec.stdio == "logs"
+    assert spec.env == {
+        "PATH": "/bin",
+        "HOME": "/home/x",
+        "LANG": "C.UTF-8",
+        "HTTPS_PROXY": "http://p",
+        "PORT": "43000",
+        "PORT_MAIN": "43000",
+    }
+    assert spec.probe is not None
+    assert spec.probe.kind == {"tcp": {"port": 43000}}
+    assert spec.restart.condition == "no"
+
+
+def test_a_stdio_server_ends_with_its_stdin_and_starts_again_always(tmp_path: Path):
+    launched = Launched(("node", "cli.js"), {"PATH": "/node/bin:/bin"}, "npm:cache 1")
+    spec = spec_of(tmp_path, "cache", REDIS, launched)
+    assert spec.argv == ("node", "cli.js", "--url", "redis://127.0.0.1:43000/0")
+    assert spec.env["PATH"] == "/node/bin:/bin"
+    assert (spec.stdio, spec.stop.eof, spec.restart.condition) == ("mcp", True, "always")
+    assert spec.probe is None
+    assert json.loads(spec.dump())["argv"] == list(spec.argv)
+
+
+def test_a_server_over_http_is_probed_before_it_is_spoken_to(tmp_path: Path):
+    services = """
+  web: {command: x, ports: {http: auto}, mcp: {transport: streamable-http, port: http, path: /m}}
+"""
+    spec = spec_of(tmp_path, "web", services)
+    assert spec.stdio == "logs"
+    assert spec.probe is not None
+    assert spec.probe.kind == {"tcp": {"port": 43000}}
+    service = stack(tmp_path, services).services["web"]
+    assert server_url(service, {"http": 43000}) == "http://127.0.0.1:43000/m"
