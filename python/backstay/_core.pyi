@@ -3,13 +3,11 @@
 The extension module; each submodule file adds its classes here.
 """
 
+from _typeshed import SupportsGetItem
+from backstay.metrics import Around
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, SupportsFloat, SupportsIndex, final
-
-from _typeshed import SupportsGetItem
 from typing_extensions import disjoint_base
-
-from backstay.metrics import Around
 
 __all__ = [
     "Change",
@@ -95,11 +93,11 @@ class Counter:
         """
         Add `amount`, which is not negative.
         """
-    def labels(self, /, *labelvalues: object, **labelkwargs: object) -> Counter:
+    def labels(self, /, *labelvalues: "object", **labelkwargs: "object") -> Counter:
         """
         The series with these label values, made if new.
         """
-    def remove(self, /, *labelvalues: object) -> bool:
+    def remove(self, /, *labelvalues: "object") -> bool:
         """
         Forget the series with these label values.
         """
@@ -133,7 +131,7 @@ class Daemon:
         Raises:
             KeeperError: no keeper answers there.
         """
-    def drain(self, /, limit: SupportsIndex = 1000) -> list[bytes]:
+    def drain(self, /, limit: SupportsIndex = 1000) -> "list[bytes]":
         """
         Take out up to `limit` events, oldest first, as JSON.
         """
@@ -226,11 +224,11 @@ class Gauge:
         """
         Add `amount`.
         """
-    def labels(self, /, *labelvalues: object, **labelkwargs: object) -> Gauge:
+    def labels(self, /, *labelvalues: "object", **labelkwargs: "object") -> Gauge:
         """
         The series with these label values, made if new.
         """
-    def remove(self, /, *labelvalues: object) -> bool:
+    def remove(self, /, *labelvalues: "object") -> bool:
         """
         Forget the series with these label values.
         """
@@ -238,7 +236,7 @@ class Gauge:
         """
         Replace the value.
         """
-    def set_function(self, /, function: object) -> None:
+    def set_function(self, /, function: "object") -> None:
         """
         Have `function` called for the value before each exposition. What it raises is reported as unraisable.
         """
@@ -284,7 +282,7 @@ class Graph:
         Add a service and what it depends on: names, or a mapping of names to conditions
         (`service_started`, `service_healthy`, `service_completed_successfully`).
         """
-    def critical_path(self, /, durations: Mapping[str, float]) -> tuple[float, list[str]]:
+    def critical_path(self, /, durations: Mapping[str, float]) -> "tuple[float, list[str]]":
         """
         The longest chain of services by the seconds each takes, dependencies first, and its length. Services
         that are not in `durations` take no time.
@@ -292,7 +290,7 @@ class Graph:
         Raises:
             CycleError: services depend on one another in a circle.
         """
-    def cycles(self, /) -> list[list[str]]:
+    def cycles(self, /) -> "list[list[str]]":
         """
         For every group of services that wait for one another, one circle: a shortest one through the member
         that was named first. Each depends on the next, and the last on the first.
@@ -301,11 +299,11 @@ class Graph:
         """
         Note that `service` depends on `on`; both are added where new.
         """
-    def dependencies(self, /, name: str) -> dict[str, str]:
+    def dependencies(self, /, name: str) -> "dict[str, str]":
         """
         What `name` depends on, and under which condition.
         """
-    def dependents(self, /, name: str) -> dict[str, str]:
+    def dependents(self, /, name: str) -> "dict[str, str]":
         """
         What depends on `name`, and under which condition.
         """
@@ -313,7 +311,7 @@ class Graph:
         """
         Take one dependency out. False: it was not there.
         """
-    def edges(self, /) -> list[tuple[str, str, str]]:
+    def edges(self, /) -> "list[tuple[str, str, str]]":
         """
         Every dependency: service, what it depends on, and the condition.
         """
@@ -322,14 +320,14 @@ class Graph:
         """
         A graph from pairs of a service and what it depends on.
         """
-    def impact(self, /, name: str) -> list[str]:
+    def impact(self, /, name: str) -> "list[str]":
         """
         Every service that depends on `name`, directly or not, the nearest first.
 
         Raises:
             UnknownService: there is no such service.
         """
-    def levels(self, /, *, reverse: bool = False) -> list[list[str]]:
+    def levels(self, /, *, reverse: bool = False) -> "list[list[str]]":
         """
         Every service, in groups that may start together once the groups before them are up; with `reverse`,
         in groups that may stop together.
@@ -337,18 +335,18 @@ class Graph:
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
         """
-    def names(self, /) -> list[str]:
+    def names(self, /) -> "list[str]":
         """
         Every service, in the order they were named in.
         """
-    def order(self, /, *, reverse: bool = False) -> list[str]:
+    def order(self, /, *, reverse: bool = False) -> "list[str]":
         """
         Every service, dependencies first; with `reverse`, the order to stop in.
 
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
         """
-    def reduction(self, /) -> list[tuple[str, str]]:
+    def reduction(self, /) -> "list[tuple[str, str]]":
         """
         The dependencies that no other chain of dependencies implies, as pairs of service and dependency.
 
@@ -359,7 +357,7 @@ class Graph:
         """
         Take a service out, with every dependency from and on it. False: it was not there.
         """
-    def requirements(self, /, name: str) -> list[str]:
+    def requirements(self, /, name: str) -> "list[str]":
         """
         Every service that `name` depends on, directly or not, the nearest first.
 
@@ -402,7 +400,7 @@ class Histogram:
         """
         How many observations there were.
         """
-    def labels(self, /, *labelvalues: object, **labelkwargs: object) -> Histogram:
+    def labels(self, /, *labelvalues: "object", **labelkwargs: "object") -> Histogram:
         """
         The series with these label values, made if new.
         """
@@ -414,7 +412,7 @@ class Histogram:
         """
         An estimate of the `q`-th quantile from the buckets; None when nothing was observed.
         """
-    def remove(self, /, *labelvalues: object) -> bool:
+    def remove(self, /, *labelvalues: "object") -> bool:
         """
         Forget the series with these label values.
         """
@@ -465,7 +463,7 @@ class Lease:
     Losing the object gives nothing back: a traceback or a cycle could keep it alive, or end it, at any time.
     """
     def __enter__(self, /) -> Lease: ...
-    def __exit__(self, /, *_exception: object) -> None: ...
+    def __exit__(self, /, *_exception: "object") -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -542,7 +540,7 @@ class Ledger:
         """
         What `holder` holds, or None.
         """
-    def holders(self, /, *, pool: str | None = None) -> dict[str, Resources]:
+    def holders(self, /, *, pool: str | None = None) -> "dict[str, Resources]":
         """
         Every holder and what it holds, by name.
         """
@@ -656,7 +654,7 @@ class PortLease:
     One leased port. Give it back with `release()`, or use it in a `with` block.
     """
     def __enter__(self, /) -> PortLease: ...
-    def __exit__(self, /, *_exception: object) -> None: ...
+    def __exit__(self, /, *_exception: "object") -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -711,7 +709,7 @@ class Ports:
         """
         Who holds a port, or None.
         """
-    def holders(self, /) -> dict[int, str]:
+    def holders(self, /) -> "dict[int, str]":
         """
         Every leased port and its holder, by number.
         """
@@ -777,7 +775,7 @@ class Registry:
         Raises:
             AlreadyHeld: another service has an instance of this name.
         """
-    def services(self, /) -> list[str]:
+    def services(self, /) -> "list[str]":
         """
         The names of all services, sorted.
         """
@@ -806,7 +804,7 @@ class Registry:
         """
         The instances that bear this label.
         """
-    def with_tool(self, /, tool: str) -> list[str]:
+    def with_tool(self, /, tool: str) -> "list[str]":
         """
         The services that offer a tool of this name.
         """

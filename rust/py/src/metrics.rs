@@ -1,6 +1,7 @@
 //! `backstay.metrics`: the binding of `rust/telemetry`, with prometheus_client's interface.
 
 use backstay_telemetry as core;
+use pyo3::PyClass;
 use pyo3::exceptions::PyTypeError;
 use pyo3::inspect::PyStaticExpr;
 use pyo3::prelude::*;
@@ -21,26 +22,39 @@ type Sample = (&'static str, Vec<String>, Option<String>, f64);
 
 /// The metric families of a program, kept in Rust.
 #[pyclass(frozen, subclass, module = "backstay._core")]
-pub(crate) struct MetricRegistry(core::Registry);
+pub(crate) struct MetricRegistry {
+    core: core::Registry,
+    /// By family: the children that `labels` made, by their values.
+    children: Py<PyDict>,
+}
 
 #[pymethods]
 impl MetricRegistry {
     #[new]
-    fn new() -> Self {
-        Self(core::Registry::new())
+    fn new(py: Python<'_>) -> Self {
+        Self {
+            core: core::Registry::new(),
+            children: PyDict::new(py).unbind(),
+        }
     }
 
     /// The exposition of every family: Prometheus' text format, or OpenMetrics.
     #[pyo3(signature = (*, openmetrics = false))]
-    fn render<'py>(&self, py: Python<'py>, openmetrics: bool) -> Bound<'py, PyBytes> {
+    fn render<'py>(&self, py: Python<'py>, openmetrics: bool) -> PyResult<Bound<'py, PyBytes>> {
         let format = if openmetrics {
             core::Format::OpenMetrics
         } else {
             core::Format::Text
         };
-        let mut out = Vec::new();
-        py.detach(|| self.0.render_as(format, &mut out));
-        PyBytes::new(py, &out)
+        let exposition = py.detach(|| self.core.exposition(format));
+        PyBytes::new_with(py, exposition.len(), |mut room| {
+            for part in exposition.parts() {
+                let (here, rest) = room.split_at_mut(part.len());
+                here.copy_from_slice(part);
+                room = rest;
+            }
+            Ok(())
+        })
     }
 
     /// Every family as plain values: name, help, kind, label names, and each sample's suffix, label values,
@@ -59,18 +73,27 @@ impl MetricRegistry {
                 samples.collect(),
             )
         };
-        py.detach(|| self.0.collect().map(plain).collect())
+        py.detach(|| self.core.collect().map(plain).collect())
     }
 
     /// Forget series that nobody holds and that did not change through `keep_for` calls of this. Returns how
     /// many went.
-    fn sweep(&self, keep_for: u32) -> usize {
-        self.0.sweep(keep_for)
+    fn sweep(&self, py: Python<'_>, keep_for: u32) -> PyResult<usize> {
+        // What only we hold, nobody holds.
+        for children in self.children.bind(py).values() {
+            children.cast::<PyDict>()?.clear();
+        }
+        Ok(self.core.sweep(keep_for))
     }
 
     /// Forget a family. False: there was none of this name.
-    fn unregister(&self, name: &str) -> bool {
-        self.0.unregister(name)
+    fn unregister(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
+        let children = self.children.bind(py);
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        if children.contains(name)? {
+            children.del_item(name)?;
+        }
+        Ok(self.core.unregister(name))
     }
 }
 
@@ -99,34 +122,105 @@ impl<'py> IntoPyObject<'py> for Helper<'py> {
 }
 
 /// What every metric is made of.
-struct Definition {
+struct Definition<'py> {
     name: String,
-    registry: core::Registry,
+    home: Bound<'py, MetricRegistry>,
     options: core::Options,
 }
 
-fn define(
-    py: Python<'_>,
+impl Definition<'_> {
+    fn registry(&self) -> &core::Registry {
+        &self.home.get().core
+    }
+
+    /// The children of the family, which exists by now.
+    fn children(&self, cap: usize) -> PyResult<Children> {
+        let py = self.home.py();
+        let by_family = self.home.get().children.bind(py);
+        let cache = if let Some(cache) = by_family.get_item(&self.name)? {
+            cache.cast_into::<PyDict>()?
+        } else {
+            let cache = PyDict::new(py);
+            by_family.set_item(&self.name, &cache)?;
+            cache
+        };
+        Ok(Children {
+            cache: cache.unbind(),
+            cap,
+        })
+    }
+}
+
+/// The children that `labels` made, by their values: asking again makes no object and takes no lock.
+struct Children {
+    cache: Py<PyDict>,
+    cap: usize,
+}
+
+impl Children {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            cache: self.cache.clone_ref(py),
+            cap: self.cap,
+        }
+    }
+
+    /// The child of these values, by `make` if it is new here.
+    fn get<'py, T>(
+        &self,
+        values: &Bound<'py, PyTuple>,
+        by_name: Option<&Bound<'py, PyDict>>,
+        make: impl FnOnce() -> PyResult<T>,
+    ) -> PyResult<Bound<'py, T>>
+    where
+        T: PyClass + Into<PyClassInitializer<T>>,
+    {
+        let py = values.py();
+        let cache = self.cache.bind(py);
+        if by_name.is_none()
+            // What cannot be a key has never been one.
+            && let Ok(Some(child)) = cache.get_item(values)
+        {
+            return Ok(child.cast_into::<T>()?);
+        }
+        let child = Bound::new(py, make()?)?;
+        let plain = values
+            .iter()
+            .all(|value| value.is_exact_instance_of::<PyString>());
+        if by_name.is_none() && plain && cache.len() < self.cap {
+            cache.set_item(values, &child)?;
+        }
+        Ok(child)
+    }
+
+    fn forget(&self, py: Python<'_>) {
+        self.cache.bind(py).clear();
+    }
+}
+
+fn define<'py>(
+    py: Python<'py>,
     name: &str,
     [namespace, subsystem, unit]: [&str; 3],
-    registry: Option<&Bound<'_, MetricRegistry>>,
+    registry: Option<&Bound<'py, MetricRegistry>>,
     cap: usize,
-) -> PyResult<Definition> {
+) -> PyResult<Definition<'py>> {
     let parts = [namespace, subsystem, name, unit];
     let name = parts
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("_");
-    let registry = if let Some(registry) = registry {
-        registry.get().0.clone()
+    let home = if let Some(registry) = registry {
+        registry.clone()
     } else {
-        let default = py.import("backstay.metrics")?.getattr("REGISTRY")?;
-        default.cast::<MetricRegistry>()?.get().0.clone()
+        py.import("backstay.metrics")?
+            .getattr("REGISTRY")?
+            .cast_into::<MetricRegistry>()?
     };
     Ok(Definition {
         name,
-        registry,
+        home,
         options: core::Options { cap },
     })
 }
@@ -186,6 +280,7 @@ fn series<'a, T>(series: Option<&'a T>, name: &str) -> PyResult<&'a T> {
 pub(crate) struct Counter {
     family: core::CounterFamily,
     series: Option<core::Counter>,
+    children: Children,
 }
 
 #[pymethods]
@@ -208,7 +303,7 @@ impl Counter {
         let made = define(py, name, [namespace, subsystem, unit], registry, cap)?;
         let labels: Vec<&str> = labelnames.iter().map(String::as_str).collect();
         let family = made
-            .registry
+            .registry()
             .counter_with(&made.name, documentation, &labels, made.options)
             .or_raise()?;
         let series = if labels.is_empty() {
@@ -216,21 +311,33 @@ impl Counter {
         } else {
             None
         };
-        Ok(Self { family, series })
+        let children = made.children(family.cap())?;
+        Ok(Self {
+            family,
+            series,
+            children,
+        })
     }
 
     /// The series with these label values, made if new.
     #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
-    fn labels(
+    fn labels<'py>(
         &self,
-        labelvalues: &Bound<'_, PyTuple>,
-        labelkwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        let find = |values: &[&str]| self.family.try_with(values);
-        let series = with_values(self.family.label_names(), labelvalues, labelkwargs, find)?;
-        Ok(Self {
-            family: self.family.clone(),
-            series: Some(series),
+        labelvalues: &Bound<'py, PyTuple>,
+        labelkwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        self.children.get(labelvalues, labelkwargs, || {
+            let find = |values: &[&str]| self.family.try_with(values);
+            let series = with_values(self.family.label_names(), labelvalues, labelkwargs, find)?;
+            let (family, children) = (
+                self.family.clone(),
+                self.children.clone_ref(labelvalues.py()),
+            );
+            Ok(Self {
+                family,
+                series: Some(series),
+                children,
+            })
         })
     }
 
@@ -260,13 +367,15 @@ impl Counter {
     /// Forget the series with these label values.
     #[pyo3(signature = (*labelvalues: "object"))]
     fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.children.forget(labelvalues.py());
         with_values(self.family.label_names(), labelvalues, None, |values| {
             Ok(self.family.remove(values))
         })
     }
 
     /// Forget every series.
-    fn clear(&self) {
+    fn clear(&self, py: Python<'_>) {
+        self.children.forget(py);
         self.family.retain(|_| false);
     }
 
@@ -290,6 +399,7 @@ impl Counter {
 pub(crate) struct Gauge {
     family: core::GaugeFamily,
     series: Option<core::Gauge>,
+    children: Children,
     registry: core::Registry,
 }
 
@@ -312,7 +422,7 @@ impl Gauge {
         let made = define(py, name, [namespace, subsystem, unit], registry, cap)?;
         let labels: Vec<&str> = labelnames.iter().map(String::as_str).collect();
         let family = made
-            .registry
+            .registry()
             .gauge_with(&made.name, documentation, &labels, made.options)
             .or_raise()?;
         let series = if labels.is_empty() {
@@ -320,26 +430,35 @@ impl Gauge {
         } else {
             None
         };
+        let children = made.children(family.cap())?;
         Ok(Self {
             family,
             series,
-            registry: made.registry,
+            children,
+            registry: made.registry().clone(),
         })
     }
 
     /// The series with these label values, made if new.
     #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
-    fn labels(
+    fn labels<'py>(
         &self,
-        labelvalues: &Bound<'_, PyTuple>,
-        labelkwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        let find = |values: &[&str]| self.family.try_with(values);
-        let series = with_values(self.family.label_names(), labelvalues, labelkwargs, find)?;
-        Ok(Self {
-            family: self.family.clone(),
-            series: Some(series),
-            registry: self.registry.clone(),
+        labelvalues: &Bound<'py, PyTuple>,
+        labelkwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        self.children.get(labelvalues, labelkwargs, || {
+            let find = |values: &[&str]| self.family.try_with(values);
+            let series = with_values(self.family.label_names(), labelvalues, labelkwargs, find)?;
+            let (family, children) = (
+                self.family.clone(),
+                self.children.clone_ref(labelvalues.py()),
+            );
+            Ok(Self {
+                family,
+                series: Some(series),
+                children,
+                registry: self.registry.clone(),
+            })
         })
     }
 
@@ -403,13 +522,15 @@ impl Gauge {
     /// Forget the series with these label values.
     #[pyo3(signature = (*labelvalues: "object"))]
     fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.children.forget(labelvalues.py());
         with_values(self.family.label_names(), labelvalues, None, |values| {
             Ok(self.family.remove(values))
         })
     }
 
     /// Forget every series.
-    fn clear(&self) {
+    fn clear(&self, py: Python<'_>) {
+        self.children.forget(py);
         self.family.retain(|_| false);
     }
 
@@ -433,6 +554,7 @@ impl Gauge {
 pub(crate) struct Histogram {
     family: core::HistogramFamily,
     series: Option<core::Histogram>,
+    children: Children,
 }
 
 #[pymethods]
@@ -456,7 +578,7 @@ impl Histogram {
         let labels: Vec<&str> = labelnames.iter().map(String::as_str).collect();
         let buckets = buckets.unwrap_or_else(|| DEFAULT_BUCKETS.into());
         let family = made
-            .registry
+            .registry()
             .histogram_with(&made.name, documentation, &labels, &buckets, made.options)
             .or_raise()?;
         let series = if labels.is_empty() {
@@ -464,21 +586,33 @@ impl Histogram {
         } else {
             None
         };
-        Ok(Self { family, series })
+        let children = made.children(family.cap())?;
+        Ok(Self {
+            family,
+            series,
+            children,
+        })
     }
 
     /// The series with these label values, made if new.
     #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
-    fn labels(
+    fn labels<'py>(
         &self,
-        labelvalues: &Bound<'_, PyTuple>,
-        labelkwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        let find = |values: &[&str]| self.family.try_with(values);
-        let series = with_values(self.family.label_names(), labelvalues, labelkwargs, find)?;
-        Ok(Self {
-            family: self.family.clone(),
-            series: Some(series),
+        labelvalues: &Bound<'py, PyTuple>,
+        labelkwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        self.children.get(labelvalues, labelkwargs, || {
+            let find = |values: &[&str]| self.family.try_with(values);
+            let series = with_values(self.family.label_names(), labelvalues, labelkwargs, find)?;
+            let (family, children) = (
+                self.family.clone(),
+                self.children.clone_ref(labelvalues.py()),
+            );
+            Ok(Self {
+                family,
+                series: Some(series),
+                children,
+            })
         })
     }
 
@@ -513,13 +647,15 @@ impl Histogram {
     /// Forget the series with these label values.
     #[pyo3(signature = (*labelvalues: "object"))]
     fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.children.forget(labelvalues.py());
         with_values(self.family.label_names(), labelvalues, None, |values| {
             Ok(self.family.remove(values))
         })
     }
 
     /// Forget every series.
-    fn clear(&self) {
+    fn clear(&self, py: Python<'_>) {
+        self.children.forget(py);
         self.family.retain(|_| false);
     }
 

@@ -45,6 +45,11 @@ macro_rules! family_face {
                 &self.inner().definition.labels
             }
 
+            /// How many series there may be before the rest share the overflow series.
+            pub fn cap(&self) -> usize {
+                self.inner().definition.cap
+            }
+
             /// How many series there are, the overflow series included.
             pub fn len(&self) -> usize {
                 self.inner().len()
