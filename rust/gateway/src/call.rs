@@ -129,4 +129,10 @@ impl CallSink for Call {
     fn progress(&self, notification: Envelope) {
         self.send(notification.bytes(), Keep::IfRoom);
     }
+
+    fn paused(&self) {
+        if self.streams && self.session.version >= Version::V2025_11_25 {
+            self.open().pause();
+        }
+    }
 }

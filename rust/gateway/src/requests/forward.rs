@@ -129,15 +129,11 @@ async fn send(
         envelope: request,
         rewrite,
     };
-    // Only a request with a token has progress to report.
-    let sink = request
-        .progress_token()
-        .map(|_| Arc::clone(call) as Arc<dyn CallSink>);
     let outgoing = backstay_mcp::Call {
         message,
         tag: Some(call.tag),
         timeout: Some(server.route().call_timeout()),
-        sink,
+        sink: Some(Arc::clone(call) as Arc<dyn CallSink>),
     };
     let outcome = upstream.call(outgoing).await;
     drop(in_flight);

@@ -21,6 +21,9 @@ const MOST_KEPT: usize = 32;
 /// Bytes kept behind the reader. The last message is always kept.
 const MOST_KEPT_BYTES: usize = 16 << 10;
 
+/// How long a client is to wait before it comes back for the rest of a stream.
+const RETRY_MS: u32 = 500;
+
 /// Names one event of one stream of one daemon: `<generation>-<stream>-<number>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventId {
@@ -78,6 +81,8 @@ struct State {
     /// The number of the last event that a connection took.
     sent: u64,
     finished: bool,
+    /// The reader is to go when it has read what there is, and to come back for the rest.
+    paused: bool,
     waker: Option<Waker>,
     /// Which reader is the current one: a newer one ends the older.
     reader: u64,
@@ -145,6 +150,17 @@ impl EventStream {
         }
     }
 
+    /// Ends the connection that reads it, or the first that will, once it has read what there is. Its client
+    /// comes back for the rest by `Last-Event-ID` (2025-11-25's polling).
+    pub(crate) fn pause(&self) {
+        let mut state = self.state.lock();
+        state.paused = true;
+        if let Some(waker) = state.waker.take() {
+            drop(state);
+            waker.wake();
+        }
+    }
+
     /// Whether a connection reads it now.
     pub(crate) fn is_read(&self) -> bool {
         self.state.lock().reading
@@ -194,7 +210,7 @@ impl EventStream {
         let mut frame = Vec::with_capacity(message.len() + 64);
         let _ = writeln!(frame, "id: {}-{}-{number}", self.generation, self.number);
         if message.is_empty() {
-            frame.extend_from_slice(b"data: \n\n");
+            let _ = write!(frame, "retry: {RETRY_MS}\ndata: \n\n");
             return frame.into();
         }
         frame.extend_from_slice(b"event: message\n");
@@ -285,7 +301,7 @@ impl Reader {
             }
             return Poll::Ready(Some(frame));
         }
-        if state.finished {
+        if state.finished || std::mem::take(&mut state.paused) {
             return Poll::Ready(None);
         }
         state.waker = Some(cx.waker().clone());
@@ -314,6 +330,23 @@ mod tests {
             frames.push(String::from_utf8(frame.to_vec()).unwrap());
         }
         frames
+    }
+
+    #[test]
+    fn a_paused_stream_lets_its_reader_go_once_and_keeps_the_rest_for_the_next() {
+        let stream = EventStream::new(3, 7);
+        stream.prime();
+        stream.pause();
+        let mut first = stream.read(0);
+        assert_eq!(take(&mut first), ["id: 3-7-1\nretry: 500\ndata: \n\n"]);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut second = stream.read(1);
+        assert!(second.poll_next(&mut cx).is_pending(), "it is let go once");
+        stream.push(b"{}", Keep::Always);
+        assert_eq!(
+            take(&mut second),
+            ["id: 3-7-2\nevent: message\ndata: {}\n\n"]
+        );
     }
 
     #[test]

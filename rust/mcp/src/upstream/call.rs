@@ -68,6 +68,10 @@ pub enum Outgoing<'a> {
 pub trait CallSink: Send + Sync {
     /// A `notifications/progress` of this call, with the client's own token in it again.
     fn progress(&self, notification: Envelope);
+
+    /// The server ended its event stream before the answer, to be asked for the rest later (2025-11-25's
+    /// polling). We come back for it; whoever waits for us may be let go meanwhile in the same way.
+    fn paused(&self) {}
 }
 
 /// A server's answer to a call: its result or its error, every byte of it.

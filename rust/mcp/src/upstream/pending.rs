@@ -151,6 +151,11 @@ impl Pending {
         Ok(waiting.sink.clone().zip(waiting.token.clone()))
     }
 
+    /// Who hears of the call before it ends.
+    pub(super) fn sink(&self, id: u64) -> Option<Arc<dyn CallSink>> {
+        self.table.lock().calls.get(&id)?.sink.clone()
+    }
+
     /// How long ago the call was last heard of.
     pub(super) fn silence(&self, id: u64) -> Option<Duration> {
         self.table

@@ -149,6 +149,9 @@ impl HttpLink {
                 ));
             }
             // 2025-11-25: the server may end the stream at any time, and we come back for the rest.
+            if let Some(sink) = core.pending.sink(id).filter(|_| broken.is_none()) {
+                sink.paused();
+            }
             sleep(
                 events
                     .parser
