@@ -185,9 +185,7 @@ def graph() -> None:
     times: dict[str, list[tuple[int, float]]] = {}
     for size in (1_000, 10_000, 100_000):
         rng = random.Random(7)
-        edges = [
-            (f"service-{i}", f"service-{rng.randrange(i)}") for i in range(1, size) for _ in range(5)
-        ]
+        edges = [(f"service-{i}", f"service-{rng.randrange(i)}") for i in range(1, size) for _ in range(5)]
 
         def ours(edges: list[tuple[str, str]] = edges) -> list[str]:
             return Graph.from_edges(edges).order()
