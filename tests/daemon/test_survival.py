@@ -382,3 +382,15 @@ def test_a_state_directory_that_cannot_be_written_is_said(tmp_path: Path):
     with pytest.raises(StateError, match="cannot be written"):
         ensure_keeper(fleet.stack)
     assert leftovers(tmp_path) == []
+
+
+async def test_a_damaged_state_is_said_and_can_still_be_brought_down(town: Town):
+    fleet = town.fleet("  a: {command: sleep 1000}")
+    await fleet.up()
+    await fleet.down()
+    state = town.folder / ".backstay" / "state.db"
+    state.write_bytes(b"not a database at all " * 1000)
+    with pytest.raises(BackstayError, match="is damaged") as caught:
+        await fleet.up()
+    assert "move the file away" in (caught.value.hint or "")
+    # The fixture brings it down: that needs no state.
