@@ -61,7 +61,7 @@ class Town:
         text = services.replace("PYTHON", sys.executable).replace("COUNTER", str(self.folder / "counter.py"))
         gateway = f"gateway: {{listen: 127.0.0.1:{self.port}}}\n"
         path = self.folder / "backstay.yaml"
-        path.write_text(f"name: town\nports: 42000-42100\n{gateway}{more}services:\n{text}")
+        path.write_text(f"name: town\nports: 24000-24100\n{gateway}{more}services:\n{text}")
         return Fleet.load(path)
 
 
@@ -139,7 +139,7 @@ async def test_a_fleet_comes_up_serves_and_goes(town: Town):
     assert result.ok
     status = await fleet.status()
     assert states(status) == {"db": State.READY, "counter": State.READY}
-    assert status.services[0].ports["main"] in range(42000, 42101)
+    assert status.services[0].ports["main"] in range(24000, 24101)
     assert (await fleet.call("counter", "count")).text == "1"
     await fleet.down()
     assert not await fleet.running()
@@ -270,6 +270,20 @@ async def test_a_bad_revision_goes_back_to_the_good_one(town: Town):
     assert (await fleet.call("counter", "count")).text == "1"
 
 
+async def test_a_revision_that_exits_goes_back_too(town: Town):
+    fleet = town.fleet("  a: {command: sleep 1000}")
+    await fleet.up()
+    with pytest.raises(DeployFailed) as caught:
+        await town.fleet("  a: {command: sh -c 'echo oh; exit 3'}").up()
+    assert caught.value.result is not None
+    assert caught.value.result.rolled_back == ["a"]
+    assert caught.value.result.failed["a"].reason == "exited with code 3"
+    status = await fleet.status()
+    assert states(status) == {"a": State.READY}
+    told = [event["state"] for event in await events(fleet, "service.state")]
+    assert "failed" not in told, "what it went back to never failed"
+
+
 async def test_atomic_brings_everything_back(town: Town):
     fleet = town.fleet(BOTH)
     await fleet.up()
@@ -281,14 +295,14 @@ async def test_atomic_brings_everything_back(town: Town):
 
 
 async def test_what_does_not_fit_is_refused_before_anything_starts(town: Town):
-    fleet = town.fleet("  a: {command: sleep 1000, ports: {x: 42050}}")
+    fleet = town.fleet("  a: {command: sleep 1000, ports: {x: 24050}}")
     await fleet.up()
-    held = "  a: {command: sleep 1000, ports: {x: 42050}}\n  b: {command: sleep 1001, ports: {y: 42050}}"
+    held = "  a: {command: sleep 1000, ports: {x: 24050}}\n  b: {command: sleep 1001, ports: {y: 24050}}"
     with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", 42051))
+        stranger.bind(("127.0.0.1", 24051))
         stranger.listen()
-        with pytest.raises(BackstayError, match="42051"):
-            await town.fleet(held.replace("y: 42050", "y: 42051")).up()
+        with pytest.raises(BackstayError, match="24051"):
+            await town.fleet(held.replace("y: 24050", "y: 24051")).up()
     assert list(pids(await fleet.status())) == ["a.1"]
 
 

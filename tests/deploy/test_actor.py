@@ -36,7 +36,7 @@ async def actor(tmp_path: Path) -> AsyncIterator[Actor]:
         engine=engine,
         store=store,
         journal=Journal(store),
-        book=LeaseBook(Ledger(cpus=1), Ports(41000, 41001)),
+        book=LeaseBook(Ledger(cpus=1), Ports(22000, 22001)),
         installer=lambda service, progress: asyncio.sleep(0),  # type: ignore[arg-type, return-value]
         environ={},
         fleet=simulation.fleet,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 MIB = 1 << 20
 
 
-def book(cpus: float = 4, memory: int = 1024 * MIB, first: int = 41000, last: int = 41009) -> LeaseBook:
+def book(cpus: float = 4, memory: int = 1024 * MIB, first: int = 22000, last: int = 22009) -> LeaseBook:
     return LeaseBook(Ledger(cpus=cpus, memory=memory), Ports(first, last))
 
 
@@ -45,9 +45,9 @@ def test_a_refusal_takes_no_port():
 
 def test_a_port_that_the_fleet_holds_is_refused_with_its_holder():
     leases = book()
-    leases.admit({"db.1": Wish(ports={"main": 41005})})
+    leases.admit({"db.1": Wish(ports={"main": 22005})})
     with pytest.raises(PortHeld, match=r"db\.1") as caught:
-        leases.admit({"api.1": Wish(ports={"http": 41005})})
+        leases.admit({"api.1": Wish(ports={"http": 22005})})
     assert "`http` of `api`" in (caught.value.hint or "")
 
 
@@ -68,11 +68,11 @@ def test_an_instance_keeps_its_ports():
 
 
 def test_no_free_port_says_how_to_get_more():
-    leases = book(first=41000, last=41000)
+    leases = book(first=22000, last=22000)
     leases.admit({"a.1": Wish(ports={"x": None})}, probe=False)
     with pytest.raises(PortsExhausted) as caught:
         leases.admit({"b.1": Wish(ports={"x": None})}, probe=False)
-    assert "41000-41000" in (caught.value.hint or "")
+    assert "22000-22000" in (caught.value.hint or "")
 
 
 def test_what_a_former_daemon_held_is_taken_again():

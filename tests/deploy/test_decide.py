@@ -128,6 +128,25 @@ def test_a_failed_revision_goes_back_to_the_last_good_one():
     assert found.refused == 2
 
 
+def test_last_news_of_a_failed_revision_is_not_blamed_on_the_one_gone_back_to():
+    simulation = Simulation(
+        script=failing("db", revision=2, exits_after=0.05, ready_after=None),
+        restart=lambda name: Restart("no"),
+    )
+    simulation.up(fleet(service("db", probe=True)))
+    simulation.done.clear()
+    result = simulation.up(fleet(service("db", probe=True, config="broken")))
+    assert result.rolled_back == ["db"]
+    assert states(simulation) == {"db": State.READY}, "the deploy ends when what it goes back to is ready"
+    told = [action.state for _, action in simulation.done if isinstance(action, act.Tell)]
+    assert State.FAILED not in told
+    simulation.rest()
+    assert states(simulation) == {"db": State.READY}
+    assert simulation.fleet.services["db"].instances["db.1"].trouble is None
+    starts = [a for _, a in simulation.done if isinstance(a, act.Start)]
+    assert [start.revision.number for start in starts] == [2, 1]
+
+
 def test_start_first_keeps_the_old_instance_until_the_new_one_is_ready():
     simulation = Simulation()
     first = service("api", order=Order.START_FIRST, **SERVER)

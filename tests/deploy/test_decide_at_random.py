@@ -281,7 +281,7 @@ def test_a_daemon_that_dies_at_any_moment_is_replaced_by_one_that_goes_on(plot: 
 @given(plots(), st.integers(0, 60))
 def test_what_runs_holds_its_leases_and_what_ended_gave_them_back(plot: Plot, moment: int):
     simulation = plot.simulation()
-    simulation.book = book = LeaseBook(Ledger(cpus=4), Ports(41000, 41009))
+    simulation.book = book = LeaseBook(Ledger(cpus=4), Ports(22000, 22009))
 
     def watch(simulation: Simulation, action: act.Action) -> None:
         usage = book.ledger.usage()
@@ -300,10 +300,14 @@ def test_what_runs_holds_its_leases_and_what_ended_gave_them_back(plot: Plot, mo
         simulation.finish(deploy)
     for _ in range(moment):
         simulation.engine.step()
-    for name, found in simulation.fleet.services.items():
+    for _name, found in simulation.fleet.services.items():
         for instance in found.instances.values():
-            if instance.phase.alive:
-                assert book.need(instance.name) == instance.revision.need, name
+            if not instance.phase.alive:
+                continue
+            held, needed = book.need(instance.name).milli_cpus, instance.revision.need.milli_cpus
+            assert held >= needed, f"{instance.name} runs on less than it needs"
+            # What waits to be replaced holds the greater of both.
+            assert held == needed or found.stage is Stage.WAITING, f"{instance.name} holds too much"
     down = {name: Change(goal=Goal.STOP) for name in simulation.fleet.services}
     simulation.finish(simulation.change("down", down))
     assert book.ledger.holders() == {}

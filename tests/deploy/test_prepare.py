@@ -24,12 +24,12 @@ ENVIRON = {"PATH": "/bin", "HOME": "/home/x", "LANG": "C.UTF-8", "HTTPS_PROXY": 
 
 
 def stack(folder: Path, services: str) -> Stack:
-    (folder / "backstay.yaml").write_text(f"name: town\nports: 43000-43050\nservices:\n{services}")
+    (folder / "backstay.yaml").write_text(f"name: town\nports: 23000-23050\nservices:\n{services}")
     return load([folder / "backstay.yaml"], environ=ENVIRON)
 
 
 def book() -> LeaseBook:
-    return LeaseBook(Ledger(cpus=2, memory="1Gi"), Ports(43000, 43050))
+    return LeaseBook(Ledger(cpus=2, memory="1Gi"), Ports(23000, 23050))
 
 
 def begun(prepared: Prepared) -> Fleet:
@@ -60,7 +60,7 @@ def test_a_plan_says_what_in_which_order_with_what(tmp_path: Path):
         ("redis", "start", 0),
         ("cache", "start", 1),
     ]
-    assert plan.steps[0].ports == {"redis.1": {"main": 43000}}
+    assert plan.steps[0].ports == {"redis.1": {"main": 23000}}
     assert plan.steps[1].after == ["redis"]
     assert (plan.cpus, plan.memory) == (0.5, 64 << 20)
 
@@ -76,7 +76,7 @@ def test_the_same_stack_again_plans_nothing(tmp_path: Path):
 def test_a_changed_port_touches_those_that_name_it(tmp_path: Path):
     leases = book()
     fleet = begun(prepare(stack(tmp_path, REDIS), Fleet(), leases, {}))
-    fixed = REDIS.replace("main: auto", "main: 43040")
+    fixed = REDIS.replace("main: auto", "main: 23040")
     plan = prepare(stack(tmp_path, fixed), fleet, leases, {}).plan
     assert {step.service: (step.action, step.reason) for step in plan.steps} == {
         "redis": ("replace", "ports changed"),
@@ -102,10 +102,24 @@ def test_what_is_refused_leaves_the_books_as_they_were(tmp_path: Path):
     assert leases.dump() == before
 
 
+def test_the_way_back_is_admitted_with_the_deploy(tmp_path: Path):
+    job = "  job: {command: x, deploy: {resources: {reservations: {cpus: 1.5}}}}\n"
+    leases = book()
+    fleet = begun(prepare(stack(tmp_path, job), Fleet(), leases, {}))
+    leases.release("job.1")  # it completed
+    smaller = job.replace("1.5", "0.1")
+    prepare(stack(tmp_path, smaller), fleet, leases, {})
+    assert leases.need("job.1").milli_cpus == 1500
+    leases.release("job.1")
+    crowded = smaller + "  more: {command: x, deploy: {resources: {reservations: {cpus: 1}}}}\n"
+    with pytest.raises(DoesNotFit):
+        prepare(stack(tmp_path, crowded), fleet, leases, {})
+
+
 def test_what_leaves_makes_room_and_is_waited_for(tmp_path: Path):
     leases = book()
-    fleet = begun(prepare(stack(tmp_path, "  old: {command: x, ports: {a: 43010}}"), Fleet(), leases, {}))
-    renamed = stack(tmp_path, "  new: {command: x, ports: {a: 43010}}")
+    fleet = begun(prepare(stack(tmp_path, "  old: {command: x, ports: {a: 23010}}"), Fleet(), leases, {}))
+    renamed = stack(tmp_path, "  new: {command: x, ports: {a: 23010}}")
     with pytest.raises(PortHeld):
         prepare(renamed, fleet, leases, {}, atomic=True)
     prepared = prepare(renamed, fleet, leases, {})
@@ -143,25 +157,25 @@ def spec_of(folder: Path, name: str, services: str, launched: Launched | None = 
 
 def test_an_instance_gets_its_ports_and_nothing_secret_of_ours(tmp_path: Path):
     spec = spec_of(tmp_path, "redis", REDIS)
-    assert spec.argv == ("redis-server", "--port", "43000")
+    assert spec.argv == ("redis-server", "--port", "23000")
     assert spec.stdio == "logs"
     assert spec.env == {
         "PATH": "/bin",
         "HOME": "/home/x",
         "LANG": "C.UTF-8",
         "HTTPS_PROXY": "http://p",
-        "PORT": "43000",
-        "PORT_MAIN": "43000",
+        "PORT": "23000",
+        "PORT_MAIN": "23000",
     }
     assert spec.probe is not None
-    assert spec.probe.kind == {"tcp": {"port": 43000}}
+    assert spec.probe.kind == {"tcp": {"port": 23000}}
     assert spec.restart.condition == "no"
 
 
 def test_a_stdio_server_ends_with_its_stdin_and_starts_again_always(tmp_path: Path):
     launched = Launched(("node", "cli.js"), {"PATH": "/node/bin:/bin"}, "npm:cache 1")
     spec = spec_of(tmp_path, "cache", REDIS, launched)
-    assert spec.argv == ("node", "cli.js", "--url", "redis://127.0.0.1:43000/0")
+    assert spec.argv == ("node", "cli.js", "--url", "redis://127.0.0.1:23000/0")
     assert spec.env["PATH"] == "/node/bin:/bin"
     assert (spec.stdio, spec.stop.eof, spec.restart.condition) == ("mcp", True, "always")
     assert spec.probe is None
@@ -175,6 +189,6 @@ def test_a_server_over_http_is_probed_before_it_is_spoken_to(tmp_path: Path):
     spec = spec_of(tmp_path, "web", services)
     assert spec.stdio == "logs"
     assert spec.probe is not None
-    assert spec.probe.kind == {"tcp": {"port": 43000}}
+    assert spec.probe.kind == {"tcp": {"port": 23000}}
     service = stack(tmp_path, services).services["web"]
-    assert server_url(service, {"http": 43000}) == "http://127.0.0.1:43000/m"
+    assert server_url(service, {"http": 23000}) == "http://127.0.0.1:23000/m"

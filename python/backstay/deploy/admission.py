@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backstay.deploy.state import NO_NEED, Goal, Need, Service, Stage, owner_of
+from backstay.deploy.state import NO_NEED, Goal, Need, Stage, owner_of
 from backstay.errors import DoesNotFit, PortHeld, PortsExhausted
 from backstay.ledger import Ports
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from backstay.config import Service as Config
-    from backstay.deploy.state import Revision
+    from backstay.deploy.state import Placement, Revision
+    from backstay.deploy.state import Service as State
     from backstay.ledger import Lease, Ledger, PortLease
 
-__all__ = ["LeaseBook", "Wish", "wish_of"]
+__all__ = ["LeaseBook", "Wish", "needs_of", "wish_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,20 @@ def wish_of(service: Config, revision: Revision) -> Wish:
     """Say what one instance of a service asks for."""
     ports = {name: None if port == "auto" else int(port) for name, port in service.ports.items()}
     return Wish(revision.need, ports)
+
+
+def needs_of(target: Placement | None, service: State | None) -> dict[str, Need]:
+    """Say what the instances of a placement need, and those it replaces, should they have to come back.
+
+    What runs holds its lease already; a job that has completed does not, and without this the way back to
+    it could be refused by a machine that has filled up since.
+    """
+    needs = dict.fromkeys(target.names, target.revision.need) if target else {}
+    good = service.good if service else None
+    if good and (target is None or good.key != target.key):
+        for name in good.names:
+            needs[name] = good.revision.need.covering(needs.get(name, NO_NEED))
+    return needs
 
 
 class LeaseBook:
@@ -129,7 +144,7 @@ class LeaseBook:
             kept = set(ports)
             self._set_ports(instance, {k: v for k, v in self.ports(instance).items() if k in kept})
 
-    def settle(self, service: Service) -> list[str]:
+    def settle(self, service: State) -> list[str]:
         """Let a service that has come to rest hold what it needs now, and no more.
 
         What runs holds what its revision needs, and so does what waits to run; what stands keeps its ports,

@@ -347,7 +347,10 @@ def _revert(turn: Turn, service: Service) -> None:
 def _stop(turn: Turn, service: Service) -> None:
     """Stop a service after those of its dependents that stop too."""
     if not service.alive:
-        for name in tuple(service.instances):
+        atomic = turn.deploy is not None and turn.deploy.atomic
+        for name, instance in tuple(service.instances.items()):
+            if service.leaving and atomic and instance.phase is Phase.COMPLETED:
+                continue  # should it have to come back, it has completed still
             turn.act(Remove(name))
             service = turn.drop_instance(service, name)
         settle(turn, service)

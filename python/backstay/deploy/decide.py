@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, assert_never
 
-from backstay.deploy.actions import Finish, Forget, Settle
+from backstay.deploy.actions import Finish, Forget, Remove, Settle
 from backstay.deploy.advance import advance, fail, fill, roll_back, settle, toward
 from backstay.deploy.fold import adopt, fold
 from backstay.deploy.inputs import Begin, Change, Input, Installed, InstallFailed, Load, Tick
@@ -269,6 +269,8 @@ def _finish(turn: Turn, ended_by: str | None = None) -> None:
         if deploy.atomic:
             turn.act(Settle(name))
         if service.leaving and not service.alive and not ended_by:
+            for instance in service.instances:
+                turn.act(Remove(instance))
             turn.drop(name)
             turn.act(Forget(name))
     rolled_back = sorted(deploy.rolled_back)

@@ -131,27 +131,31 @@ def _ended(turn: Turn, service: Service, instance: Instance, event: Exited | Fai
         return
     if isinstance(event, Failed):
         trouble = _trouble(event.reason or "failed", event)
-        # "gave up" says less than the exit before it did.
-        if instance.trouble and instance.exits and not event.tail:
-            trouble = replace(instance.trouble, reason=f"{instance.trouble.reason}; {event.reason}")
-        turn.put_instance(service, replace(instance, phase=Phase.FAILED, pid=None, trouble=trouble))
+        if instance.trouble and not instance.spawned:  # how it exited says more than that it was given up
+            reason = instance.trouble.reason
+            trouble = replace(
+                instance.trouble, reason=f"{reason}; {event.reason}" if instance.exits else reason
+            )
+        failed = replace(instance, phase=Phase.FAILED, pid=None, spawned=False, trouble=trouble)
+        turn.put_instance(service, failed)
         _over(turn, service.name, trouble)
         return
     ended = replace(instance, pid=None, spawned=False, probed=False, spoke=False, mute_since=None)
+    trouble = _trouble(_how(event), event)
     if event.will_restart_in_ms is not None:
-        trouble = _trouble(_how(event), event)
-        exits = instance.exits + 1
-        turn.put_instance(
-            service,
-            replace(ended, phase=Phase.STARTING, exits=exits, trouble=trouble, since=turn.now),
+        again = replace(
+            ended, phase=Phase.STARTING, exits=instance.exits + 1, trouble=trouble, since=turn.now
         )
-    elif event.code == 0 and not instance.revision.server:
-        turn.put_instance(service, replace(ended, phase=Phase.COMPLETED, spawned=True, trouble=None))
-        _over(turn, service.name, None)
-    else:
-        trouble = _trouble(_how(event), event)
+        turn.put_instance(service, again)
+    elif event.code != 0:
+        # `Failed` follows. To act before it came would have it told of whatever starts under this name next.
+        turn.put_instance(service, replace(ended, phase=Phase.STARTING, trouble=trouble))
+    elif instance.revision.server:
         turn.put_instance(service, replace(ended, phase=Phase.FAILED, trouble=trouble))
         _over(turn, service.name, trouble)
+    else:
+        turn.put_instance(service, replace(ended, phase=Phase.COMPLETED, spawned=True, trouble=None))
+        _over(turn, service.name, None)
 
 
 def _over(turn: Turn, name: str, failure: Failure | None) -> None:

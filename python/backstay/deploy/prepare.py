@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backstay.deploy.admission import LeaseBook, Wish, wish_of
+from backstay.deploy.admission import LeaseBook, Wish, needs_of, wish_of
 from backstay.deploy.plan import Planned, changes, describe, instance_names
 from backstay.deploy.wanted import PortTable, port_references, wanted_stack
 from backstay.errors import ResourceError
@@ -82,8 +82,13 @@ def _admit(
 ) -> dict[str, Planned]:
     wishes: dict[str, Wish] = {}
     for name, plan in planned.items():
-        if plan.change.target is not None and not plan.change.leaving:
-            wishes |= wishes_of(stack.services[name], plan.change.target)
+        target = plan.change.target
+        if target is not None and not plan.change.leaving:
+            wishes |= wishes_of(stack.services[name], target)
+        if atomic or not plan.change.leaving:
+            for instance, need in needs_of(target, fleet.services.get(name)).items():
+                ports = wishes[instance].ports if instance in wishes else {}
+                wishes[instance] = Wish(need, ports)
     leaving = frozenset(name for name, plan in planned.items() if plan.change.leaving)
     try:
         book.admit(wishes)

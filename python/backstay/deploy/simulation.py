@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.deploy import actions as act
-from backstay.deploy.admission import LeaseBook, Wish
+from backstay.deploy.admission import LeaseBook, Wish, needs_of
 from backstay.deploy.decide import decide
 from backstay.deploy.inputs import Begin, Change, Input, Installed, InstallFailed, Load, Tick
 from backstay.deploy.plan import Planned, changes
@@ -72,8 +72,12 @@ class Simulation:
         """Begin an `up`; time does not pass yet."""
         planned = self.plan(wanted)
         if self.book:
-            targets = [plan.change.target for plan in planned.values() if plan.change.target]
-            self.book.admit({name: Wish(target.revision.need) for target in targets for name in target.names})
+            wishes: dict[str, Wish] = {}
+            for name, plan in planned.items():
+                if atomic or not plan.change.leaving:
+                    needs = needs_of(plan.change.target, self.fleet.services.get(name))
+                    wishes |= {instance: Wish(need) for instance, need in needs.items()}
+            self.book.admit(wishes)
         return self.change("up", {name: plan.change for name, plan in planned.items()}, atomic=atomic)
 
     def change(self, verb: str, wanted: Mapping[str, Change], *, atomic: bool = False) -> str:
