@@ -223,6 +223,11 @@ impl Ports {
         state.range.len() - held
     }
 
+    /// How many former holders are remembered.
+    pub fn remembered(&self) -> usize {
+        self.state.lock().former.len()
+    }
+
     fn grant(&self, state: &mut State, holder: &str, port: u16) -> PortLease {
         let (holder, stamp) = state.take(holder, port);
         PortLease {
@@ -290,8 +295,8 @@ impl State {
 
     /// A free port of the range for `holder`.
     fn pick(&mut self, holder: &str) -> Option<u16> {
-        if let Some(port) = self.former.get(holder).and_then(|ports| ports.last()) {
-            return Some(*port);
+        if let Some(port) = self.former.get_mut(holder).and_then(Vec::pop) {
+            return Some(port);
         }
         if let Some(port) = self.ready.lowest() {
             return Some(port);
@@ -312,25 +317,32 @@ impl State {
         let known = self.port(port);
         known.stamp = known.stamp.wrapping_add(1);
         let stamp = known.stamp;
-        let last = known.holder.take();
-        if let Some(last) = &last {
-            self.forget(last, port);
+        if let Some(last) = known.holder.take() {
+            if *last == *holder {
+                known.holder = Some(Arc::clone(&last));
+                self.forget(&last, port);
+                return (last, stamp);
+            }
+            self.forget(&last, port);
         }
-        let name = last
-            .filter(|last| **last == *holder)
-            .unwrap_or_else(|| holder.into());
+        let name: Arc<str> = holder.into();
         self.port(port).holder = Some(Arc::clone(&name));
         (name, stamp)
     }
 
-    /// Take a port off its last holder's list.
+    /// Take a port off its last holder's list. The list stays, for its next port.
     fn forget(&mut self, last: &Arc<str>, port: u16) {
-        let Some(ports) = self.former.get_mut(last) else {
-            return;
-        };
-        ports.retain(|&other| other != port);
-        if ports.is_empty() {
-            self.former.remove(last);
+        if let Some(ports) = self.former.get_mut(last)
+            && !ports.is_empty()
+        {
+            ports.retain(|&other| other != port);
+        }
+    }
+
+    /// Forget the holders of old, once they are more than could have a port.
+    fn prune(&mut self) {
+        if self.former.len() > 2 * self.range.len() + 64 {
+            self.former.retain(|_, ports| !ports.is_empty());
         }
     }
 
@@ -346,6 +358,9 @@ impl State {
         let stamp = known.stamp;
         if let Some(holder) = known.holder.take().filter(|_| reusable) {
             known.holder = Some(Arc::clone(&holder));
+            if !self.former.contains_key(&holder) {
+                self.prune();
+            }
             let ports = self.former.entry(holder).or_default();
             if ports.len() == REMEMBERED {
                 ports.remove(0);

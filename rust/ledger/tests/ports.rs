@@ -107,6 +107,21 @@ fn an_old_lease_gives_nothing_back() {
 }
 
 #[test]
+fn a_hundred_thousand_passing_holders_get_their_ports_and_leave() {
+    let ports = Ports::new(30_000, 30_003).unwrap();
+    for i in 0..100_000 {
+        let lease = ports.lease(&format!("s.{i}")).unwrap();
+        assert!(lease.release());
+    }
+    assert!(
+        ports.remembered() <= 2 * 4 + 65,
+        "{} holders remembered",
+        ports.remembered()
+    );
+    assert_eq!(ports.free(), 4);
+}
+
+#[test]
 fn eight_threads_never_share_a_port() {
     let ports = &Ports::new(30_000, 30_063).unwrap();
     let held: Vec<std::sync::atomic::AtomicBool> = (0..64).map(|_| false.into()).collect();

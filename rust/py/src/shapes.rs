@@ -30,18 +30,16 @@ impl<'py> FromPyObject<'_, 'py> for Size {
     const INPUT_TYPE: PyStaticExpr = type_hint_union!(INT, STR);
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(text) = object.cast::<PyString>() {
-            return ledger::parse_size(text.to_str()?).or_raise().map(Self);
+        if object.is_instance_of::<PyInt>() {
+            let bytes = object.extract::<u64>();
+            return bytes
+                .map(Self)
+                .map_err(|_| PyValueError::new_err("a size is between 0 and 2**64 - 1 bytes"));
         }
-        if !object.is_instance_of::<PyInt>() {
-            return Err(PyTypeError::new_err(
-                "a size is an int of bytes, or a str like '512Mi'",
-            ));
-        }
-        let bytes = object.extract::<u64>();
-        bytes
-            .map(Self)
-            .map_err(|_| PyValueError::new_err("a size is between 0 and 2**64 - 1 bytes"))
+        let text = object.cast::<PyString>().map_err(|_| {
+            PyTypeError::new_err("a size is an int of bytes, or a str like '512Mi'")
+        })?;
+        ledger::parse_size(text.to_str()?).or_raise().map(Self)
     }
 }
 
