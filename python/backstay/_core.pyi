@@ -155,6 +155,13 @@ class Daemon:
         """
         Have an instance stopped and forgotten.
         """
+    def set_gauge(self, /, name: str, help: str, label: str, of: str, value: float) -> None:
+        """
+        Set one series of a gauge with one label, shown beside the gateway's own metrics.
+
+        Raises:
+            ValueError: the name is not a metric's, or another kind of metric has it.
+        """
     def render_metrics(self, /) -> bytes:
         """
         The gateway's and the processes' metrics, in Prometheus' text format.

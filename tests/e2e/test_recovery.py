@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,3 +108,21 @@ def test_a_second_up_with_nothing_changed_touches_nothing(fleet: FleetFolder) ->
 def _restarted(fleet: FleetFolder, service: str, pid: int) -> dict[str, Any] | None:
     instance = fleet.service(service)["instances"][0]
     return instance if instance["pid"] not in (None, pid) and instance["state"] == "ready" else None
+
+
+def test_metrics_show_calls_processes_books_and_services(fleet: FleetFolder) -> None:
+    assert count(fleet) == 1
+
+    def shown() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{fleet.gateway_port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    assert eventually(lambda: 'backstay_services{state="ready"} 2' in shown())
+    text = shown()
+    for series in (
+        "backstay_ledger_capacity{",
+        "backstay_ports{",
+        'service="plain",tool="count"',
+        'instance="sleeper.1"',
+    ):
+        assert series in text, text

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from backstay.config.templates import TemplateError
 from backstay.deploy import actions as act
-from backstay.deploy import build, parallelism
+from backstay.deploy import build, gauges, parallelism
 from backstay.deploy.admission import wish_of
 from backstay.deploy.decide import decide
 from backstay.deploy.inputs import Begin, Input, Installed, InstallFailed, Load, Tick
@@ -87,6 +87,7 @@ class Actor:
         self._saving: asyncio.Task[None] | None = None
         self._installs: set[asyncio.Task[None]] = set()
         self._load_at = 0.0
+        self._showing: asyncio.TimerHandle | None = None
         self._finished: dict[str, asyncio.Event] = {}
 
     # Inputs
@@ -153,6 +154,17 @@ class Actor:
         self.fleet = fleet
         for action in actions:
             self._carry_out(action)
+        self._show_soon()
+
+    def _show_soon(self) -> None:
+        """Bring the series of `/metrics` up to date, once for all that changes until then."""
+        if self._showing is None:
+            self._showing = asyncio.get_running_loop().call_later(gauges.DELAY, self._show)
+
+    def _show(self) -> None:
+        self._showing = None
+        for row in gauges.series(self.fleet, self.book):
+            self.engine.gauge(*row)
 
     def _mind_the_load(self) -> None:
         """Ask the machine again how much it bears, while something waits for that."""

@@ -56,6 +56,10 @@ class Engine(Protocol):
         """
         ...
 
+    def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
+        """Set a series of a gauge with one label, shown beside the engine's own."""
+        ...
+
     def metrics(self) -> bytes:
         """Give the series that the engine keeps, as text."""
         ...

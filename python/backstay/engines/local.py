@@ -67,6 +67,10 @@ class LocalEngine:
         """Have the gateway check a server on its live connection; waits for its answers."""
         return self._core.examine(service, patience)
 
+    def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
+        """Set a series of a gauge, shown at the gateway's `/metrics`."""
+        self._core.set_gauge(name, help, label, of, value)
+
     def metrics(self) -> bytes:
         """Give the gateway's and the keeper's series as text."""
         return self._core.render_metrics()

@@ -55,6 +55,7 @@ class SimulatedEngine:
         self.routes: Routes | None = None
         self.running: dict[str, _Run] = {}
         self.closed = False
+        self.gauges: dict[tuple[str, str], float] = {}
         self._script = script or (lambda spec, attempt: Behaviour())
         self._remote = remote or (lambda instance: True)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -153,6 +154,10 @@ class SimulatedEngine:
     def examine(self, service: str, patience: float) -> bytes | None:
         """There is no server to be asked."""
         return None
+
+    def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
+        """Keep the last value of a series, for a test to look at."""
+        self.gauges[name, of] = value
 
     def metrics(self) -> bytes:
         """There are no series."""

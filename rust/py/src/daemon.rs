@@ -168,6 +168,16 @@ impl Daemon {
         PyBytes::new(py, &text)
     }
 
+    /// Set one series of a gauge with one label, shown beside the gateway's own metrics.
+    ///
+    /// Raises:
+    ///     ValueError: the name is not a metric's, or another kind of metric has it.
+    fn set_gauge(&self, name: &str, help: &str, label: &str, of: &str, value: f64) -> PyResult<()> {
+        self.wiring
+            .set_gauge(name, help, (label, of), value)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
     /// Check whether a server keeps to the protocol: a report as JSON, none while it is not ready.
     ///
     /// Waits for the server's answers, each for at most `patience` seconds.

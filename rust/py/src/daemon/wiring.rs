@@ -13,7 +13,7 @@ use backstay_mcp::Pipes;
 use backstay_supervisor::{
     InstanceSpec, KeeperClient, KeeperError, KeeperEvent, McpPipes, Reported,
 };
-use backstay_telemetry::Registry;
+use backstay_telemetry::{MetricError, Registry};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -121,6 +121,21 @@ impl Wiring {
         let mut out = Vec::new();
         self.registry.render(&mut out);
         out
+    }
+
+    /// Sets one series of a gauge with one label, which is shown beside the gateway's own.
+    pub(super) fn set_gauge(
+        &self,
+        name: &str,
+        help: &str,
+        (label, of): (&str, &str),
+        value: f64,
+    ) -> Result<(), MetricError> {
+        self.registry
+            .gauge(name, help, &[label])?
+            .with(&[of])
+            .set(value);
+        Ok(())
     }
 
     async fn carry_out(self: Arc<Self>, mut orders: mpsc::Receiver<Order>) {
