@@ -1,7 +1,7 @@
 //! Samples as values, for whoever does not want text: the Python collector, `top`, tests.
 
-use crate::family::Family;
 use crate::series::Kind;
+use crate::store::Store;
 use crate::text::{bound, values};
 
 /// One family as it stands.
@@ -32,7 +32,7 @@ pub struct Sample {
     pub value: f64,
 }
 
-pub(crate) fn family(family: &Family) -> FamilySamples {
+pub(crate) fn family(family: &Store) -> FamilySamples {
     let definition = &family.definition;
     let lines: Vec<(&str, Option<String>)> = match definition.kind {
         Kind::Counter => vec![("_total", None)],

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::face::family_face;
-use crate::family::Family;
+use crate::family::{Family, Place};
 use crate::series::Series;
 
 /// Adds up events of one kind. Cloning is cheap and counts into the same series.
@@ -29,22 +28,11 @@ impl Counter {
     }
 }
 
-/// The counters of one name.
-#[derive(Debug, Clone)]
-pub struct CounterFamily(pub(crate) Arc<Family>);
-
-impl CounterFamily {
-    fn inner(&self) -> &Family {
-        &self.0
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "the shape that `family_face` asks of every family"
-    )]
-    fn handle(&self, series: Arc<Series>) -> Counter {
-        Counter(series)
+impl From<Place> for Counter {
+    fn from(place: Place) -> Self {
+        Self(place.series)
     }
 }
 
-family_face!(CounterFamily, Counter);
+/// The counters of one name.
+pub type CounterFamily = Family<Counter>;

@@ -1,314 +1,108 @@
-//! A family: all series of one name, found by label values, capped.
+//! The series of one name, as users see them: what families of every kind offer alike.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use ahash::RandomState;
-use hashbrown::HashTable;
-use parking_lot::{Mutex, RwLock};
+use crate::MetricError;
+use crate::series::Series;
+use crate::store::Store;
 
-use crate::block::{self, Block};
-use crate::error::MetricError;
-use crate::series::{Kind, Series};
-use crate::text::{self, BlockText};
-
-/// The value of every label of a family's overflow series.
-pub const OVERFLOW: &str = "_other";
-
-/// How many series a family holds unless told otherwise.
-pub const DEFAULT_SERIES_CAP: usize = 10_000;
-
-/// Cells in a block, about: enough that a block's text is worth copying whole, few enough that one changed
-/// series does not make much of it stale.
-const CELLS_PER_BLOCK: usize = 64;
-
-/// What a family is: fixed at registration.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Definition {
-    pub(crate) kind: Kind,
-    /// Without the `_total` of counters.
-    pub(crate) name: Box<str>,
-    pub(crate) help: Box<str>,
-    pub(crate) labels: Box<[Box<str>]>,
-    /// Upper bounds, ascending, without `+Inf`. Empty unless a histogram.
-    pub(crate) bounds: Box<[f64]>,
-    pub(crate) cap: usize,
+/// The series of one name; `S` is the handle to one of them. Cloning is cheap and gives the same family.
+pub struct Family<S> {
+    pub(crate) store: Arc<Store>,
+    of: PhantomData<fn() -> S>,
 }
 
-impl Definition {
-    /// Cells per series: a value, or every bucket with `+Inf` and the sum.
-    pub(crate) fn width(&self) -> usize {
-        if self.kind == Kind::Histogram {
-            self.bounds.len() + 2
-        } else {
-            1
-        }
-    }
-
-    /// Gauges are set, so they have one row; the others are only added to.
-    fn rows(&self) -> usize {
-        if self.kind == Kind::Gauge {
-            1
-        } else {
-            block::rows()
-        }
-    }
-
-    pub(crate) fn series_per_block(&self) -> usize {
-        (CELLS_PER_BLOCK / self.width()).max(1)
-    }
-}
-
+/// Where a handle writes to. Only a family makes one.
 #[derive(Debug)]
-pub(crate) struct Family {
-    pub(crate) definition: Definition,
-    hasher: RandomState,
-    /// Guards the birth, death and listing of series, never their values: writers of values do not take it.
-    slots: RwLock<Slots>,
-    /// The last exposition. One scrape at a time rewrites it.
-    text: Mutex<Vec<BlockText>>,
-    /// How many look-ups ended in the overflow series.
-    overflowed: AtomicU64,
+pub struct Place {
+    pub(crate) series: Arc<Series>,
+    pub(crate) bounds: Arc<[f64]>,
 }
 
-#[derive(Debug, Default)]
-struct Slots {
-    index: HashTable<Arc<Series>>,
-    blocks: Vec<Slice>,
-    free: Vec<usize>,
-    /// Removed; their cells can be reused once no handle is out.
-    retired: Vec<Arc<Series>>,
-    /// How many of `retired` had a handle out when last looked at.
-    still_out: usize,
-}
-
-/// A block and the series that live in it.
-#[derive(Debug)]
-pub(crate) struct Slice {
-    pub(crate) block: Block,
-    pub(crate) series: Box<[Option<Arc<Series>>]>,
-    /// What the sweep remembers of each series.
-    marks: Box<[Mark]>,
-    /// Counts births and deaths, so that a cached text knows it is out of date.
-    pub(crate) version: u64,
-}
-
-/// A series as the last sweep saw it.
-#[derive(Debug, Default, Clone, Copy)]
-struct Mark {
-    seen: u64,
-    idle: u32,
-}
-
-impl Slice {
-    fn new(block: Block, series: usize) -> Self {
-        let marks = vec![Mark::default(); series].into();
-        Self {
-            block,
-            series: vec![None; series].into(),
-            marks,
-            version: 0,
-        }
-    }
-}
-
-impl Family {
-    pub(crate) fn new(definition: Definition) -> Arc<Self> {
-        let family = Arc::new(Self {
-            definition,
-            hasher: RandomState::new(),
-            slots: RwLock::default(),
-            text: Mutex::default(),
-            overflowed: AtomicU64::new(0),
-        });
-        if family.definition.labels.is_empty() {
-            // A family without labels is one series, and shows its zero from the start.
-            let _ = family.series(&[]);
-        }
-        family
+impl<S> Family<S> {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        let of = PhantomData;
+        Self { store, of }
     }
 
-    /// The series with these label values, made if new. Beyond the cap: the overflow series.
-    pub(crate) fn series(&self, labels: &[&str]) -> Result<Arc<Series>, MetricError> {
-        let expected = self.definition.labels.len();
-        if labels.len() != expected {
-            let name = self.definition.name.to_string();
-            return Err(MetricError::LabelCount {
-                name,
-                expected,
-                given: labels.len(),
-            });
-        }
-        let hash = self.hasher.hash_one(labels);
-        if let Some(series) = self
-            .slots
-            .read()
-            .index
-            .find(hash, |series| series.is(labels))
-        {
-            return Ok(Arc::clone(series));
-        }
-        let mut slots = self.slots.write();
-        if let Some(series) = slots.index.find(hash, |series| series.is(labels)) {
-            return Ok(Arc::clone(series));
-        }
-        if slots.index.len() < self.definition.cap {
-            return Ok(self.insert(&mut slots, hash, labels));
-        }
-        self.overflowed.fetch_add(1, Relaxed);
-        let labels = vec![OVERFLOW; expected];
-        let hash = self.hasher.hash_one(labels.as_slice());
-        if let Some(series) = slots.index.find(hash, |series| series.is(&labels)) {
-            return Ok(Arc::clone(series));
-        }
-        Ok(self.insert(&mut slots, hash, &labels))
+    /// Forget the series with these label values. Handles still out write to nowhere.
+    pub fn remove(&self, labels: &[&str]) -> bool {
+        self.store.remove(labels)
     }
 
-    fn insert(&self, slots: &mut Slots, hash: u64, labels: &[&str]) -> Arc<Series> {
-        let (per_block, width) = (self.definition.series_per_block(), self.definition.width());
-        let slot = slots.free.pop().unwrap_or_else(|| {
-            let first = slots.blocks.len() * per_block;
-            let block = Block::new(per_block * width, self.definition.rows());
-            slots.blocks.push(Slice::new(block, per_block));
-            slots.free.extend((first + 1..first + per_block).rev());
-            first
-        });
-        let slice = &mut slots.blocks[slot / per_block];
-        let (prefixes, ends) = text::prefixes(&self.definition, labels);
-        let series = Arc::new(Series {
-            hash,
-            labels: labels.iter().map(|&value| value.into()).collect(),
-            block: slice.block.clone(),
-            cell: slot % per_block * width,
-            slot,
-            prefixes,
-            ends,
-        });
-        slice.series[slot % per_block] = Some(Arc::clone(&series));
-        slice.version += 1;
-        slots
-            .index
-            .insert_unique(hash, Arc::clone(&series), |series| series.hash);
-        series
+    /// Forget every series whose label values `keep` refuses. Returns how many went.
+    pub fn retain(&self, keep: impl FnMut(&[Box<str>]) -> bool) -> usize {
+        self.store.retain(keep)
     }
 
-    /// Forget a series. Handles that are still out write to nowhere.
-    pub(crate) fn remove(&self, labels: &[&str]) -> bool {
-        let hash = self.hasher.hash_one(labels);
-        let mut slots = self.slots.write();
-        let Ok(entry) = slots.index.find_entry(hash, |series| series.is(labels)) else {
-            return false;
-        };
-        let (series, _) = entry.remove();
-        self.retire(&mut slots, series);
-        true
+    /// The family's name, without the `_total` of counters.
+    pub fn name(&self) -> &str {
+        &self.store.definition.name
     }
 
-    /// Forget every series for which `keep` is false of its label values. Returns how many went.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&[Box<str>]) -> bool) -> usize {
-        let mut slots = self.slots.write();
-        let gone: Vec<_> = slots
-            .index
-            .extract_if(|series| !keep(&series.labels))
-            .collect();
-        let count = gone.len();
-        for series in gone {
-            self.retire(&mut slots, series);
-        }
-        count
+    /// The names of the labels.
+    pub fn label_names(&self) -> &[Box<str>] {
+        &self.store.definition.labels
     }
 
-    /// Forget the series that nobody has a handle to and whose value stood still through `keep_for` sweeps.
-    pub(crate) fn sweep(&self, keep_for: u32) -> usize {
-        let mut slots = self.slots.write();
-        self.reclaim(&mut slots);
-        if self.definition.labels.is_empty() {
-            return 0;
-        }
-        let mut gone = Vec::new();
-        for slice in &mut slots.blocks {
-            for (series, mark) in slice.series.iter().zip(&mut slice.marks) {
-                let Some(series) = series else { continue };
-                let now = text::fingerprint(&self.definition, series);
-                mark.idle = if mark.seen == now { mark.idle + 1 } else { 0 };
-                mark.seen = now;
-                // Two references are our own: the index's and the slice's.
-                if mark.idle >= keep_for && Arc::strong_count(series) == 2 {
-                    gone.push(Arc::clone(series));
-                }
-            }
-        }
-        for series in &gone {
-            if let Ok(entry) = slots
-                .index
-                .find_entry(series.hash, |other| Arc::ptr_eq(other, series))
-            {
-                entry.remove();
-            }
-        }
-        let count = gone.len();
-        for series in gone {
-            self.retire(&mut slots, series);
-        }
-        count
-    }
-
-    /// Take a series, already out of the index, out of its slice too.
-    fn retire(&self, slots: &mut Slots, series: Arc<Series>) {
-        let per_block = self.definition.series_per_block();
-        let slice = &mut slots.blocks[series.slot / per_block];
-        slice.series[series.slot % per_block] = None;
-        slice.marks[series.slot % per_block] = Mark::default();
-        slice.version += 1;
-        slots.retired.push(series);
-        // Amortised: a burst of removals looks at each retired series a constant number of times.
-        if slots.retired.len() >= 2 * slots.still_out + 16 {
-            self.reclaim(slots);
-        }
-    }
-
-    /// Free the cells of removed series that no handle points to any more.
-    fn reclaim(&self, slots: &mut Slots) {
-        let width = self.definition.width();
-        let free = &mut slots.free;
-        slots.retired.retain(|series| {
-            let out = Arc::strong_count(series) > 1;
-            if !out {
-                series.block.clear(series.cell..series.cell + width);
-                free.push(series.slot);
-            }
-            out
-        });
-        slots.still_out = slots.retired.len();
-    }
-
-    /// Hand every block's lines to `each`, which takes no lock of ours.
-    pub(crate) fn render(&self, mut each: impl FnMut(Arc<Vec<u8>>)) {
-        let mut texts = self.text.lock();
-        let slots = self.slots.read();
-        texts.resize_with(slots.blocks.len(), BlockText::default);
-        for (slice, text) in slots.blocks.iter().zip(texts.iter_mut()) {
-            each(text.lines(&self.definition, slice));
-        }
-    }
-
-    /// Every series there is now, in no order that means anything.
-    pub(crate) fn all(&self) -> Vec<Arc<Series>> {
-        let slots = self.slots.read();
-        slots
-            .blocks
-            .iter()
-            .flat_map(|slice| slice.series.iter().flatten().cloned())
-            .collect()
+    /// How many series there may be before the rest share the overflow series.
+    pub fn cap(&self) -> usize {
+        self.store.definition.cap
     }
 
     /// How many series there are, the overflow series included.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.read().index.len()
+    pub fn len(&self) -> usize {
+        self.store.len()
     }
 
-    /// How many look-ups found the family full.
-    pub(crate) fn overflowed(&self) -> u64 {
-        self.overflowed.load(Relaxed)
+    /// Whether there is no series yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many look-ups found the family full and got the overflow series.
+    pub fn overflowed(&self) -> u64 {
+        self.store.overflowed()
+    }
+}
+
+impl<S: From<Place>> Family<S> {
+    /// The series with these label values, made if new; the overflow series when the family is full.
+    ///
+    /// Keep the handle where the labels are fixed: a handle costs a few nanoseconds to write to, a look-up
+    /// some tens.
+    ///
+    /// # Panics
+    /// When the number of values is not that of the family's labels.
+    #[track_caller]
+    pub fn with(&self, labels: &[&str]) -> S {
+        match self.try_with(labels) {
+            Ok(handle) => handle,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// [`with`](Self::with) for label values that come from outside.
+    pub fn try_with(&self, labels: &[&str]) -> Result<S, MetricError> {
+        let series = self.store.series(labels)?;
+        let bounds = Arc::clone(&self.store.definition.bounds);
+        Ok(Place { series, bounds }.into())
+    }
+}
+
+impl<S> Clone for Family<S> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.store))
+    }
+}
+
+impl<S> fmt::Debug for Family<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Family")
+            .field("name", &self.name())
+            .field("series", &self.len())
+            .finish_non_exhaustive()
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::face::family_face;
-use crate::family::Family;
+use crate::family::{Family, Place};
 use crate::series::Series;
 
 /// A value that goes up and down. Cloning is cheap and gives the same series.
@@ -37,22 +36,11 @@ impl Gauge {
     }
 }
 
-/// The gauges of one name.
-#[derive(Debug, Clone)]
-pub struct GaugeFamily(pub(crate) Arc<Family>);
-
-impl GaugeFamily {
-    fn inner(&self) -> &Family {
-        &self.0
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "the shape that `family_face` asks of every family"
-    )]
-    fn handle(&self, series: Arc<Series>) -> Gauge {
-        Gauge(series)
+impl From<Place> for Gauge {
+    fn from(place: Place) -> Self {
+        Self(place.series)
     }
 }
 
-family_face!(GaugeFamily, Gauge);
+/// The gauges of one name.
+pub type GaugeFamily = Family<Gauge>;

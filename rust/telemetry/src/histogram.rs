@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::face::family_face;
-use crate::family::Family;
+use crate::family::{Family, Place};
 use crate::series::Series;
 use crate::text::as_float;
 
@@ -86,26 +85,18 @@ impl Histogram {
     }
 }
 
-/// The histograms of one name.
-#[derive(Debug, Clone)]
-pub struct HistogramFamily {
-    pub(crate) family: Arc<Family>,
-    pub(crate) bounds: Arc<[f64]>,
+impl From<Place> for Histogram {
+    fn from(place: Place) -> Self {
+        Self(place.series, place.bounds)
+    }
 }
+
+/// The histograms of one name.
+pub type HistogramFamily = Family<Histogram>;
 
 impl HistogramFamily {
     /// The bucket bounds, without `+Inf`.
     pub fn bounds(&self) -> &[f64] {
-        &self.bounds
-    }
-
-    fn inner(&self) -> &Family {
-        &self.family
-    }
-
-    fn handle(&self, series: Arc<Series>) -> Histogram {
-        Histogram(series, Arc::clone(&self.bounds))
+        &self.store.definition.bounds
     }
 }
-
-family_face!(HistogramFamily, Histogram);

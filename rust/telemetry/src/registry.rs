@@ -7,10 +7,11 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::counter::CounterFamily;
-use crate::family::{DEFAULT_SERIES_CAP, Definition, Family};
+use crate::family::Family;
 use crate::gauge::GaugeFamily;
 use crate::histogram::HistogramFamily;
 use crate::series::Kind;
+use crate::store::{DEFAULT_SERIES_CAP, Definition, Store};
 use crate::{Exposition, FamilySamples, Format, MetricError, collect, name, text};
 
 /// The metric families of one process or one embedding program.
@@ -40,7 +41,7 @@ impl fmt::Debug for Inner {
 #[derive(Debug, Default)]
 struct Families {
     /// In order of registration, which is the order of the exposition.
-    all: Vec<Arc<Family>>,
+    all: Vec<Arc<Store>>,
     by_name: HashMap<Box<str>, usize>,
 }
 
@@ -85,7 +86,7 @@ impl Registry {
     ) -> Result<CounterFamily, MetricError> {
         let name = name.strip_suffix("_total").unwrap_or(name);
         self.register(Kind::Counter, name, help, labels, &[], options)
-            .map(CounterFamily)
+            .map(Family::new)
     }
 
     /// The gauges called `name`.
@@ -107,7 +108,7 @@ impl Registry {
         options: Options,
     ) -> Result<GaugeFamily, MetricError> {
         self.register(Kind::Gauge, name, help, labels, &[], options)
-            .map(GaugeFamily)
+            .map(Family::new)
     }
 
     /// The histograms called `name`, with these ascending bounds; `+Inf` is added where it is missing.
@@ -137,11 +138,8 @@ impl Registry {
                 name: name.to_owned(),
             });
         }
-        let family = self.register(Kind::Histogram, name, help, labels, bounds, options)?;
-        Ok(HistogramFamily {
-            family,
-            bounds: bounds.into(),
-        })
+        self.register(Kind::Histogram, name, help, labels, bounds, options)
+            .map(Family::new)
     }
 
     fn register(
@@ -152,7 +150,7 @@ impl Registry {
         labels: &[&str],
         bounds: &[f64],
         options: Options,
-    ) -> Result<Arc<Family>, MetricError> {
+    ) -> Result<Arc<Store>, MetricError> {
         name::check(
             name,
             labels,
@@ -176,7 +174,7 @@ impl Registry {
                 name: name.to_owned(),
             });
         }
-        let family = Family::new(definition);
+        let family = Store::new(definition);
         let at = families.all.len();
         families.by_name.insert(name.into(), at);
         families.all.push(Arc::clone(&family));
@@ -207,7 +205,7 @@ impl Registry {
         self.0.hooks.write().push(Arc::new(hook));
     }
 
-    fn refreshed(&self) -> Vec<Arc<Family>> {
+    fn refreshed(&self) -> Vec<Arc<Store>> {
         let hooks = self.0.hooks.read().clone();
         for hook in hooks {
             hook();

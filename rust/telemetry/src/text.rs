@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::family::{Definition, Slice};
 use crate::series::{Kind, Series};
+use crate::store::{Definition, Slice};
 
 /// Which exposition format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,7 +125,7 @@ pub(crate) fn prefixes(definition: &Definition, labels: &[&str]) -> (Box<[u8]>, 
         Kind::Counter => line("_total", None),
         Kind::Gauge => line("", None),
         Kind::Histogram => {
-            for &le in &definition.bounds {
+            for &le in &*definition.bounds {
                 line("_bucket", Some(le));
             }
             line("_bucket", Some(f64::INFINITY));

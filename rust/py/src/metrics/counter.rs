@@ -1,0 +1,92 @@
+//! Counters: what only goes up.
+
+use backstay_telemetry as core;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::helper::Helper;
+use super::metric::{Definition, Metric};
+use super::registry::MetricRegistry;
+use crate::errors::Raise;
+
+/// Adds up events of one kind.
+///
+/// >>> series = Registry()
+/// >>> calls = Counter("calls_total", "Calls", ["tool"], registry=series)
+/// >>> calls.labels("echo").inc()
+/// >>> calls.labels(tool="echo").value
+/// 1.0
+#[pyclass(frozen, module = "backstay.metrics")]
+pub(crate) struct Counter(Metric<core::Counter>);
+
+#[pymethods]
+impl Counter {
+    #[new]
+    #[pyo3(signature = (name, documentation, labelnames = Vec::new(), namespace = "", subsystem = "", unit = "", registry = None, *, cap = core::DEFAULT_SERIES_CAP))]
+    #[expect(clippy::too_many_arguments, reason = "the interface that users know")]
+    fn new(
+        py: Python<'_>,
+        name: &str,
+        documentation: &str,
+        labelnames: Vec<String>,
+        namespace: &str,
+        subsystem: &str,
+        unit: &str,
+        registry: Option<&Bound<'_, MetricRegistry>>,
+        cap: usize,
+    ) -> PyResult<Self> {
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        let names = [name, namespace, subsystem, unit];
+        Definition::new(py, names, documentation, labelnames, registry, cap)?
+            .register(core::Registry::counter_with)
+            .map(Self)
+    }
+
+    /// The series with these label values, made if new.
+    #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
+    fn labels<'py>(
+        &self,
+        labelvalues: &Bound<'py, PyTuple>,
+        labelkwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        self.0.labels(labelvalues, labelkwargs, Self)
+    }
+
+    /// Add `amount`, which is not negative.
+    #[pyo3(signature = (amount = 1.0))]
+    fn inc(&self, amount: f64) -> PyResult<()> {
+        let series = self.0.series()?;
+        if amount.is_nan() || amount < 0.0 {
+            let (name, amount) = (self.0.name().to_owned(), amount.to_string());
+            return Err(core::MetricError::Decrease { name, amount }).or_raise();
+        }
+        series.add(amount);
+        Ok(())
+    }
+
+    /// The sum so far.
+    #[getter]
+    fn value(&self) -> PyResult<f64> {
+        Ok(self.0.series()?.value())
+    }
+
+    /// Count the exceptions that leave a block or a function.
+    fn count_exceptions<'py>(slf: &Bound<'py, Self>) -> PyResult<Helper<'py>> {
+        Helper::new(slf.py(), "ExceptionCounter", slf)
+    }
+
+    /// Forget the series with these label values.
+    #[pyo3(signature = (*labelvalues: "object"))]
+    fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.0.remove(labelvalues)
+    }
+
+    /// Forget every series.
+    fn clear(&self, py: Python<'_>) {
+        self.0.clear(py);
+    }
+
+    fn __repr__(&self) -> String {
+        self.0.show("Counter", core::Counter::value)
+    }
+}

@@ -1,0 +1,16 @@
+//! `backstay.metrics`: the binding of `rust/telemetry`, with prometheus_client's interface.
+//!
+//! A file a class; what they do alike stands once, in `metric`.
+
+mod children;
+mod counter;
+mod gauge;
+mod helper;
+mod histogram;
+mod metric;
+mod registry;
+
+pub(crate) use counter::Counter;
+pub(crate) use gauge::Gauge;
+pub(crate) use histogram::Histogram;
+pub(crate) use registry::MetricRegistry;
