@@ -13,11 +13,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, assert_never
 
 from backstay.deploy.actions import Finish, Forget, Remove, Settle
-from backstay.deploy.advance import advance, fail, fill, roll_back, settle, toward
+from backstay.deploy.advance import advance
+from backstay.deploy.failing import fail, roll_back
 from backstay.deploy.fold import adopt, fold
 from backstay.deploy.inputs import Begin, Change, Input, Installed, InstallFailed, Load, Tick
+from backstay.deploy.starting import fill
 from backstay.deploy.state import Deploy, Failure, Fleet, Goal, Service, Snapshot, Stage
 from backstay.deploy.status import DeployResult, ServiceFailure
+from backstay.deploy.toward import settle, toward
 from backstay.deploy.turn import Turn
 from backstay.engines.events import (
     Adopted,
