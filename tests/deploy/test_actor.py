@@ -44,7 +44,7 @@ async def actor(tmp_path: Path) -> AsyncIterator[Actor]:
     engine.subscribe(actor.deliver)
     yield actor
     engine.close()
-    await actor.save()
+    await actor.records.save()
     await store.close()
 
 
@@ -62,11 +62,11 @@ def accept_with(actor: Actor, gate: asyncio.Event):
 
 async def test_a_record_of_what_was_cannot_undo_what_was_accepted(actor: Actor):
     gate = asyncio.Event()
-    actor._changed.add("a")
+    actor.records.service_changed("a")
     beginning = asyncio.create_task(actor.begin(STOP, accept_with(actor, gate)))
     while not await actor.store.services():
         await asyncio.sleep(0)
-    saving = asyncio.create_task(actor.save())  # of the state before, as a timer may at any moment
+    saving = asyncio.create_task(actor.records.save())  # of the state before, as a timer may at any moment
     for _ in range(20):
         await asyncio.sleep(0)
     gate.set()

@@ -110,12 +110,12 @@ async def _end(
     keeper: KeeperCommand,
     sockets: dict[str, socket.socket],
 ) -> int:
-    parts.actor.cancel_installs()
+    parts.actor.installations.cancel()
     if end == "lost":
         log.error("the keeper is gone: another one is started, which ends what is left and goes on")
         parts.journal.record("keeper.replaced", reason="the keeper ended without being asked to")
     with contextlib.suppress(BackstayError):
-        await parts.actor.save()
+        await parts.actor.records.save()
         await memory.store.close()
     if end == "down":
         log.info("the fleet is down")

@@ -11,7 +11,7 @@ from backstay.deploy.actor import Actor
 from backstay.deploy.admission import LeaseBook
 from backstay.deploy.build import Launched
 from backstay.deploy.fleet import FleetController, restore_configs
-from backstay.deploy.installs import PackageInstaller
+from backstay.deploy.installer import PackageInstaller
 from backstay.deploy.journal import Journal
 from backstay.deploy.memory import load_fleet
 from backstay.ledger import Ledger, Ports, capacity
@@ -94,7 +94,7 @@ async def assemble(
         fleet=memory.fleet,
         gateway_url=gateway_url,
     )
-    actor.stack = memory.stack
+    actor.blueprints.stack = memory.stack
     if memory.stack:
         installer.begin(memory.stack.dir)
     in_use = {
@@ -104,8 +104,8 @@ async def assemble(
         if p
     }
     rows = await memory.store.revisions(in_use)
-    actor.configs = restore_configs(rows)
-    actor.launched = {
+    actor.blueprints.configs = restore_configs(rows)
+    actor.blueprints.launched = {
         key: launched for key, (_, value) in rows.items() if (launched := Launched.load(value)) is not None
     }
     controller = FleetController(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from backstay.config import Service, Stack
     from backstay.deploy.actor import Actor
-    from backstay.deploy.installs import PackageInstaller
+    from backstay.deploy.installer import PackageInstaller
     from backstay.deploy.prepare import Prepared
     from backstay.deploy.state import Fleet
     from backstay.deploy.status import DeployResult, FleetPlan, FleetStatus, LogLine
@@ -92,10 +92,10 @@ class FleetController:
         async with self._turn_of(deploy):
             self._same_address(stack)
             if environ:
-                actor.environ = {**actor.environ, **environ}
-            self._installer.environ = actor.environ
+                actor.blueprints.environ |= environ
+            self._installer.environ = actor.blueprints.environ
             self._installer.begin(stack.dir)
-            if actor.stack is None or actor.stack.ports != stack.ports:
+            if actor.blueprints.stack is None or actor.blueprints.stack.ports != stack.ports:
                 actor.book.use_range(stack.ports.first, stack.ports.last)
             with actor.book.attempt():
                 prepared = prepare(stack, actor.fleet, actor.book, self._last_numbers, atomic=atomic)
@@ -133,7 +133,7 @@ class FleetController:
         actor = self._actor
         await actor.adopted.wait()
         self._going_down = True
-        actor.cancel_installs()
+        actor.installations.cancel()
         deploy = self._new_id("down")
         changes = {name: Change(goal=Goal.STOP) for name in actor.fleet.services}
         await self._begin(Begin(deploy, "down", changes), None)
@@ -196,18 +196,18 @@ class FleetController:
         used = await asyncio.to_thread(self._census.take, pids)
         return fleet_status(
             fleet,
-            self._actor.stack,
+            self._actor.blueprints.stack,
             used,
             ports=self._actor.book.ports,
             generation=self._generation,
             started_at=self._started_at,
             keeper=self._keeper,
-            gateway_url=self._actor.gateway_url or None,
+            gateway_url=self._actor.blueprints.gateway_url or None,
         )
 
     def stack(self) -> Stack | None:
         """Give the stack that is wanted now."""
-        return self._actor.stack
+        return self._actor.blueprints.stack
 
     def last_seq(self) -> int:
         """Give the number of the newest event."""
@@ -253,13 +253,13 @@ class FleetController:
             for name, change in changes.items():
                 placement = change.target or actor.fleet.services[name].target
                 assert placement is not None
-                config = actor.configs[name, placement.revision.number]
+                config = actor.blueprints.configs[name, placement.revision.number]
                 actor.book.admit(wishes_of(config, placement), probe=False)
             await self._begin(Begin(deploy, verb, changes))
 
     async def _begin(self, begin: Begin, stack: Stack | None = None) -> None:
         actor = self._actor
-        before = actor.stack
+        before = actor.blueprints.stack
 
         async def accept(fleet: Fleet) -> None:
             wanted = stack or before
@@ -276,7 +276,7 @@ class FleetController:
             )
             if stack is not None:
                 self._previous_stack = before if begin.atomic else None
-                actor.stack = stack
+                actor.blueprints.stack = stack
             services = list(begin.changes)
             actor.journal.record("deploy.started", deploy=begin.deploy, verb=begin.verb, services=services)
 
@@ -292,18 +292,18 @@ class FleetController:
             self._last_numbers[name] = max(number, self._last_numbers.get(name, 0))
             config = stack.services[name]
             # The same number may come again with what processes need not know of: a new prefix, say.
-            if self._actor.configs.get((name, number)) != config:
-                self._actor.configs[name, number] = config
+            if self._actor.blueprints.configs.get((name, number)) != config:
+                self._actor.blueprints.configs[name, number] = config
                 new.append((name, number, config.model_dump_json(), time.time()))
         return new
 
     def _on_finish(self, result: DeployResult) -> None:
         if not result.ok and self._previous_stack is not None:
-            self._actor.stack = self._previous_stack
+            self._actor.blueprints.stack = self._previous_stack
             stack = self._previous_stack.model_dump_json()
             self._keep(self._actor.store.set_facts({"stack": stack}))
         self._previous_stack = None
-        stack_now = self._actor.stack
+        stack_now = self._actor.blueprints.stack
         if result.deploy.startswith("up") and stack_now and self._serves_otherwise(stack_now):
             self._actor.journal.record("daemon.renewed", reason="`gateway` has changed in the stack file")
             self.renew.set()

@@ -1,0 +1,106 @@
+"""From an accepted revision to what an engine is given: configurations, launches, values, routes.
+
+Decisions know a revision by its facts (`state.Revision`); what it says word for word is kept here, and in the
+store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from backstay.config.templates import TemplateError
+from backstay.deploy import build
+from backstay.deploy.routing import routes
+from backstay.deploy.state import Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backstay.config import Service, Stack
+    from backstay.config.render import Values
+    from backstay.deploy.admission import LeaseBook
+    from backstay.deploy.state import Fleet, Revision
+    from backstay.engines.spec import InstanceSpec, Routes
+
+__all__ = ["Blueprints"]
+
+
+class Blueprints:
+    """What was accepted, word for word, and what is made of it."""
+
+    def __init__(self, book: LeaseBook, environ: Mapping[str, str], gateway_url: str = "") -> None:
+        self.stack: Stack | None = None
+        self.configs: dict[tuple[str, int], Service] = {}
+        self.launched: dict[tuple[str, int], build.Launched] = {}
+        self.environ = dict(environ)
+        self.gateway_url = gateway_url
+        self._book = book
+
+    def config_of(self, service: str, number: int) -> Service | None:
+        """Give the configuration of a revision."""
+        return self.configs.get((service, number))
+
+    def forget(self, service: str) -> None:
+        """Forget every revision of a service."""
+        self.configs = {key: value for key, value in self.configs.items() if key[0] != service}
+        self.launched = {key: value for key, value in self.launched.items() if key[0] != service}
+
+    def spec(self, instance: str, revision: Revision, fleet: Fleet) -> InstanceSpec:
+        """Describe an instance, whole and final.
+
+        Raises:
+            TemplateError: a template names what is not there.
+            OSError: a secret's file cannot be read.
+            KeyError: a secret's variable is not set.
+        """
+        key = (revision.service, revision.number)
+        service = self.configs[key]
+        values = self.values(service, instance, fleet)
+        launched = self.launched.get(key, build.Launched())
+        return build.instance_spec(service, revision, values, launched, self.environ)
+
+    def values(self, service: Service, instance: str, fleet: Fleet) -> Values:
+        """Gather what the templates of an instance may name."""
+        assert self.stack is not None
+        return build.values_for(
+            service,
+            self.stack,
+            instance,
+            ports=self._book.ports(instance),
+            services=self._port_table(fleet),
+            environ=self.environ,
+            gateway_url=self.gateway_url,
+        )
+
+    def _port_table(self, fleet: Fleet) -> dict[str, dict[str, int]]:
+        """Give the ports of every service's first instance."""
+        return {
+            name: self._book.ports(service.target.names[0])
+            for name, service in fleet.services.items()
+            if service.target and service.target.names
+        }
+
+    def routes(self, fleet: Fleet) -> Routes:
+        """Give the gateway's routes as they are now."""
+
+        def headers(service: Service, instance: str) -> dict[str, str]:
+            try:
+                return build.remote_headers(service, self.values(service, instance, fleet))
+            except (TemplateError, OSError, KeyError):
+                return {}  # the start of the instance says what is missing
+
+        return routes(fleet, self.stack, self.config_of, self._book.ports, headers)
+
+    def routes_as_remembered(self, fleet: Fleet) -> Routes:
+        """Give the routes of the former daemon, before its instances are told of one by one."""
+        remembered = {}
+        for name, service in fleet.services.items():
+            instances = {
+                instance: Instance(instance, placement.revision)
+                for placement in (service.good, service.target)
+                if placement
+                for instance in placement.names
+            }
+            remembered[name] = replace(service, instances=instances)
+        return self.routes(replace(fleet, services=remembered))
