@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from backstay.deploy.status import FleetPlan, FleetStatus, ServiceFailure, State
+import pytest
+from backstay.cli.plan import pace
+from backstay.deploy.status import (
+    FleetPlan,
+    FleetStatus,
+    PlannedRollout,
+    PlanStep,
+    ServiceFailure,
+    State,
+)
 
 from tests.fake_fleet import FakeFleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from tests.cli.conftest import Cli
 
@@ -186,3 +193,26 @@ def _json_lines(text: str) -> list[dict[str, object]]:
     import json
 
     return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("rollout", "count", "said"),
+    [
+        ({}, 1, "watched for 5s, back if one fails"),
+        ({"at_a_time": 2, "apart": 10.0}, 4, "2 at a time, 10s apart, watched for 5s, back if one fails"),
+        ({"at_a_time": 4, "watched": 0.0, "on_failure": "continue"}, 4, "all at once, goes on if any fails"),
+        (
+            {"order": "start-first", "may_fail": 0.5, "on_failure": "pause"},
+            4,
+            "1 at a time, new before old, watched for 5s, pauses if more than 2 fail",
+        ),
+    ],
+)
+def test_a_plan_says_how_instances_are_replaced(rollout: dict[str, Any], count: int, said: str) -> None:
+    usual = {"order": "stop-first", "at_a_time": 1, "apart": 0, "watched": 5, "may_fail": 0}
+    planned = PlannedRollout(**{"on_failure": "rollback"} | usual | rollout)
+    instances = [f"api.{number}" for number in range(1, count + 1)]
+    step = PlanStep(
+        action="replace", service="api", reason="args changed", instances=instances, rollout=planned
+    )
+    assert pace(step, planned) == said

@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from backstay.deploy import actions as act
 from backstay.deploy.inputs import Change
 from backstay.deploy.observe import service_state
 from backstay.deploy.simulation import Simulation
-from backstay.deploy.state import Condition, Failure, Goal, Limits, Order, Placement, Revision
+from backstay.deploy.state import Failure, Goal, Limits, Placement
 from backstay.deploy.status import State
-from backstay.deploy.wanted import Wanted
 from backstay.engines.simulated import Behaviour
 from backstay.engines.spec import InstanceSpec, Restart
 
-
-def service(
-    name: str,
-    depends_on: dict[str, Condition] | None = None,
-    *,
-    config: str = "a",
-    replicas: int = 1,
-    follows: tuple[str, ...] = (),
-    **facts: object,
-) -> Wanted:
-    revision = Revision(name, 0, config, depends_on=tuple((depends_on or {}).items()))
-    revision = replace(revision, **facts)  # type: ignore[arg-type]
-    return Wanted(revision, replicas, frozenset(follows))
-
-
-def fleet(*services: Wanted) -> dict[str, Wanted]:
-    return {want.revision.service: want for want in services}
-
-
-def states(simulation: Simulation) -> dict[str, State]:
-    return {name: service_state(found) for name, found in simulation.fleet.services.items()}
-
-
-def started(simulation: Simulation) -> list[str]:
-    return [action.instance for _, action in simulation.done if isinstance(action, act.Start)]
-
-
-def stopped(simulation: Simulation) -> list[str]:
-    return [action.instance for _, action in simulation.done if isinstance(action, act.Stop)]
-
-
-def failing(service: str, revision: int | None = None, **behaviour: object):
-    """Script one service (at one revision) to behave differently."""
-
-    def script(spec: InstanceSpec, attempt: int) -> Behaviour:
-        if spec.service == service and revision in (None, spec.revision):
-            return Behaviour(**behaviour)  # type: ignore[arg-type]
-        return Behaviour()
-
-    return script
-
-
-SERVER = {"server": True, "installs": True}
+from tests.deploy.scenario import (
+    SERVER,
+    START_FIRST,
+    failing,
+    fleet,
+    remembered,
+    service,
+    started,
+    states,
+    stopped,
+)
 
 
 def test_a_service_starts_when_what_it_depends_on_is_healthy():
@@ -149,10 +114,10 @@ def test_last_news_of_a_failed_revision_is_not_blamed_on_the_one_gone_back_to():
 
 def test_start_first_keeps_the_old_instance_until_the_new_one_is_ready():
     simulation = Simulation()
-    first = service("api", order=Order.START_FIRST, **SERVER)
+    first = service("api", update=START_FIRST, **SERVER)
     simulation.up(fleet(first))
     simulation.done.clear()
-    simulation.up(fleet(service("api", config="b", order=Order.START_FIRST, **SERVER)))
+    simulation.up(fleet(service("api", config="b", update=START_FIRST, **SERVER)))
     steps = [action for _, action in simulation.done if isinstance(action, act.Start | act.Stop)]
     assert [type(step) for step in steps] == [act.Start, act.Stop]
     assert list(simulation.fleet.services["api"].instances) == ["api.2"]
@@ -160,9 +125,9 @@ def test_start_first_keeps_the_old_instance_until_the_new_one_is_ready():
 
 def test_start_first_never_stops_the_old_instance_when_the_new_one_fails():
     simulation = Simulation(script=failing("api", revision=2, speaks_after=None))
-    simulation.up(fleet(service("api", order=Order.START_FIRST, **SERVER)))
+    simulation.up(fleet(service("api", update=START_FIRST, **SERVER)))
     old = simulation.fleet.services["api"].instances["api.1"].pid
-    result = simulation.up(fleet(service("api", config="b", order=Order.START_FIRST, **SERVER)))
+    result = simulation.up(fleet(service("api", config="b", update=START_FIRST, **SERVER)))
     assert result.failed["api"].reason == "the answer is not MCP"
     assert stopped(simulation) == ["api.2"]
     assert simulation.fleet.services["api"].instances["api.1"].pid == old
@@ -389,13 +354,3 @@ def test_a_new_daemon_starts_what_is_missing_and_stops_what_nobody_wants():
     simulation.replace_daemon(knows)
     simulation.rest()
     assert sorted(simulation.engine.running) == ["api.1"]
-
-
-def remembered(simulation: Simulation, without: str = ""):
-    """What a new daemon reads from the store: services, without what only events tell."""
-    services = {
-        name: replace(found, instances={})
-        for name, found in simulation.fleet.services.items()
-        if name != without
-    }
-    return replace(simulation.fleet, services=services, adopting=True)

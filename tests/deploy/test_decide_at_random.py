@@ -10,7 +10,18 @@ from backstay.deploy.admission import LeaseBook
 from backstay.deploy.inputs import Change
 from backstay.deploy.observe import service_state
 from backstay.deploy.simulation import Simulation
-from backstay.deploy.state import Condition, Failure, Goal, Limits, Need, Order, Phase, Revision, Stage
+from backstay.deploy.state import (
+    Condition,
+    Failure,
+    Goal,
+    Limits,
+    Need,
+    Order,
+    Pace,
+    Phase,
+    Revision,
+    Stage,
+)
 from backstay.deploy.status import State
 from backstay.deploy.wanted import Wanted
 from backstay.engines.simulated import Behaviour
@@ -76,7 +87,19 @@ BEHAVIOURS = st.one_of(
     st.builds(Behaviour, ready_after=st.none(), exits_after=st.floats(0.01, 2), exit_code=st.just(1)),
     st.builds(Behaviour, speaks_after=st.sampled_from([None, 0.5, 1e6]), ready_after=st.just(0.2)),
     st.builds(Behaviour, ready_after=st.none()),
+    st.builds(Behaviour, exits_after=st.floats(0.3, 8), exit_code=st.integers(0, 1)),
     st.builds(Behaviour, ready_after=st.floats(0, 20), stops_within=st.floats(0, 20)),
+)
+
+
+PACES = st.builds(
+    Pace,
+    parallelism=st.integers(0, 3),
+    delay=st.sampled_from([0.0, 3.0]),
+    monitor=st.sampled_from([0.0, 0.2, 5.0]),
+    failure_action=st.sampled_from(["rollback", "pause", "continue"]),
+    max_failure_ratio=st.sampled_from([0.0, 0.4, 1.0]),
+    order=st.sampled_from(list(Order)),
 )
 
 
@@ -107,7 +130,8 @@ def stacks(draw: st.DrawFn, names: list[str]) -> dict[str, Wanted]:
             probe=kind in ("probed", "http"),
             job=kind == "job",
             depends_on=tuple(depends_on.items()),
-            order=draw(st.sampled_from(list(Order))),
+            update=draw(PACES),
+            rollback=draw(PACES),
             start_timeout=draw(st.sampled_from([5.0, 30.0])),
             need=Need(milli_cpus=draw(st.sampled_from([0, 100, 250, 333]))),
         )

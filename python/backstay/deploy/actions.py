@@ -23,6 +23,7 @@ __all__ = [
     "Stop",
     "Tell",
     "TellRollback",
+    "TellRollout",
     "Wake",
 ]
 
@@ -121,6 +122,17 @@ class TellRollback:
 
 
 @dataclass(frozen=True, slots=True)
+class TellRollout:
+    """Tell the world how far a rollout is: a batch begins, or (with none) one has passed."""
+
+    service: str
+    revision: int
+    batch: tuple[str, ...]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The deploy has ended."""
 
@@ -140,5 +152,6 @@ Action = (
     | Wake
     | Tell
     | TellRollback
+    | TellRollout
     | Finish
 )

@@ -196,6 +196,16 @@ class Actor:
                 self.records.service_changed(service)
                 fields: dict[str, Any] = {"from": refused, "to": to, "reason": failure.reason}
                 self.journal.record("service.rolled_back", service=service, **fields)
+            case act.TellRollout(service=service, batch=batch):
+                self.records.service_changed(service)
+                self.journal.record(
+                    "service.rollout",
+                    service=service,
+                    revision=action.revision,
+                    batch=list(batch),
+                    done=action.done,
+                    total=action.total,
+                )
             case act.Finish(result=result):
                 self._finish(result)
 

@@ -1,6 +1,6 @@
 """One service, one step: from the stage it is in to the next, as soon as what it waits for is there.
 
-What happens in a stage is in `starting`, `ending` and `failing`; where it leads to, in `toward`.
+What happens in a stage is in `starting`, `rollout`, `ending` and `failing`; where it leads to, in `toward`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from backstay.deploy.conditions import unmet
 from backstay.deploy.ending import blockers, obstacles, stop, without_dead
 from backstay.deploy.failing import revert
 from backstay.deploy.fold import revive
+from backstay.deploy.rollout import check_watch, go_on
 from backstay.deploy.starting import check_start
 from backstay.deploy.state import Service, Stage
 from backstay.deploy.toward import settle
@@ -38,6 +39,10 @@ def advance(turn: Turn, name: str) -> None:
         case Stage.STARTING:
             revive(turn, service)
             check_start(turn, turn.services[name])
+        case Stage.WATCHING:
+            check_watch(turn, service)
+        case Stage.PAUSING:
+            go_on(turn, service)
         case Stage.RETIRING:
             if not obstacles(service, service.target):
                 settle(turn, service if service.failure else without_dead(turn, service))

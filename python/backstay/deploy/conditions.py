@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["met", "unmet"]
 
+_SERVING = (Stage.SETTLED, Stage.STARTING, Stage.WATCHING, Stage.RETIRING)
+
 
 def unmet(services: Mapping[str, Service], service: Service) -> str | None:
     """Name what a service has to wait for, with why; None if nothing."""
@@ -38,7 +40,7 @@ def met(dependency: Service, condition: Condition) -> bool:
     """Whether a service is as far as another one waits for."""
     if dependency.goal is Goal.STOP or dependency.target is None:
         return False
-    if dependency.stage not in (Stage.SETTLED, Stage.STARTING, Stage.RETIRING) or dependency.restart:
+    if dependency.stage not in _SERVING or dependency.restart:
         return False
     instances = [dependency.of_target(name) for name in dependency.target.names]
     if not instances:  # scaled to nothing

@@ -14,6 +14,7 @@ those of the Rust half (`instance.*`, `server.*`, `keeper.*`) there are:
 | `service.state` | `state`, `was`, `revision`, `reason`, `hint` |
 | `service.installing` | `line`: progress of an installation |
 | `service.rolled_back` | `from`, `to` (revisions), `reason` |
+| `service.rollout` | `revision`, `batch` (instances it comes to now; none: it passed), `done`, `total` |
 | `fleet.down` | the last event there is |
 """
 

@@ -146,6 +146,8 @@ def _changed(service: Service, change: Change) -> Service:
         after=change.after,
         failure=None,
         refused=None,
+        rollout=None,
+        paused=False,
         waits_for=None,
         last_number=max(service.last_number, target.revision.number if target else 0),
     )
@@ -192,6 +194,8 @@ def _adopted_all(turn: Turn) -> None:
                 begun.append(name)
         elif service.failure and service.refused is None and not service.alive:
             continue  # it failed under the former daemon, and was said to have
+        elif service.paused and service.alive:
+            continue
         elif not service.as_wanted or service.good != service.target:
             install = not service.target.revision.launch
             toward(turn, service, install=install)

@@ -12,7 +12,7 @@ from backstay.deploy.toward import settle
 if TYPE_CHECKING:
     from backstay.deploy.turn import Turn
 
-__all__ = ["blockers", "obstacles", "stop", "stop_all", "without_dead"]
+__all__ = ["blockers", "obstacles", "stop", "stop_all", "victims", "without_dead"]
 
 
 def obstacles(service: Service, keep: Placement | None) -> list[Instance]:
@@ -30,10 +30,32 @@ def blockers(service: Service) -> list[Instance]:
     """Give the instances that must have ended before the wanted ones can start."""
     if service.restart:
         return [i for i in service.instances.values() if i.phase.alive]
+    if service.rollout:
+        return victims(service)
     in_the_way = obstacles(service, service.target)
     if service.target and service.target.revision.order is Order.START_FIRST:
         return [i for i in in_the_way if i.name in service.target.names]
     return in_the_way
+
+
+def victims(service: Service) -> list[Instance]:
+    """Give the instances that a rollout's batch replaces, and must see end before it, or after it.
+
+    What shares a name with the batch is always among them. Of the others as many stay as are still to be
+    replaced: first go those that do not serve, then those whose names are not wanted any more.
+    """
+    target, rollout = service.target, service.rollout
+    assert target is not None
+    assert rollout is not None
+    others = obstacles(service, target)
+    gone = [i for i in others if i.phase is Phase.STOPPING]
+    same_name = [i for i in others if i.name in rollout.batch and i not in gone]
+    if rollout.pace(target.revision).order is Order.START_FIRST and rollout.batch:
+        return [i for i in gone if i.name in rollout.batch] + same_name
+    to_come = [name for name in service.still_to_come(rollout) if name not in rollout.batch]
+    rest = [i for i in others if i not in gone and i not in same_name]
+    rest.sort(key=lambda i: (i.up, i.name in to_come))
+    return gone + same_name + rest[: max(0, len(rest) - len(to_come))]
 
 
 def stop_all(turn: Turn, service: Service, instances: list[Instance]) -> Service:
@@ -50,8 +72,10 @@ def without_dead(turn: Turn, service: Service) -> Service:
     for instance in tuple(service.instances.values()):
         if instance.phase.alive:
             continue
-        if instance.phase is Phase.COMPLETED and service.of_target(instance.name) and not service.restart:
-            continue
+        if service.of_target(instance.name) and not service.restart:
+            passed_over = service.rollout is not None and instance.name in service.rollout.failed
+            if instance.phase is Phase.COMPLETED or passed_over:
+                continue
         turn.act(Remove(instance.name))
         service = turn.drop_instance(service, instance.name)
     return service

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from backstay.deploy.actions import TellRollback
 from backstay.deploy.ending import obstacles, stop_all, without_dead
-from backstay.deploy.state import Failure, Goal, Service, Snapshot, Stage
+from backstay.deploy.state import Failure, Goal, Order, Phase, Rollout, Service, Snapshot, Stage
 from backstay.deploy.toward import settle, toward
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from backstay.deploy.state import Instance, Placement
     from backstay.deploy.turn import Turn
 
 __all__ = ["fail", "revert", "roll_back"]
@@ -27,10 +30,16 @@ def fail(turn: Turn, service: Service, failure: Failure) -> None:
     if good and target and good.key != target.key:
         turn.act(TellRollback(service.name, target.revision.number, good.revision.number, failure))
         turn.note_rollback(service.name)
+        failed = service.rollout.failed.keys() if service.rollout else ()
         service = replace(
-            service, target=good, failure=failure, refused=target.revision.number, restart=False
+            service,
+            target=good,
+            failure=failure,
+            refused=target.revision.number,
+            restart=False,
+            rollout=Rollout(total=0, back=True),
         )
-        service = stop_all(turn, turn.put(service), obstacles(service, good))
+        service = stop_all(turn, turn.put(service), _doomed(service, good, failed))
         turn.enter(service, Stage.REVERTING)
     elif good:
         # There is nothing better to go back to: its restart policy goes on trying.
@@ -40,6 +49,15 @@ def fail(turn: Turn, service: Service, failure: Failure) -> None:
         service = turn.put(replace(service, failure=failure))
         service = stop_all(turn, service, [i for i in service.instances.values() if i.phase.alive])
         turn.enter(service, Stage.REVERTING)
+
+
+def _doomed(service: Service, good: Placement, failed: Collection[str]) -> list[Instance]:
+    """Give what ends at once on the way back: all that failed, or all, where no pace is asked for."""
+    doomed = obstacles(service, good)
+    pace = good.revision.rollback
+    if pace.parallelism == 0 and pace.order is Order.STOP_FIRST:
+        return doomed
+    return [i for i in doomed if not i.up or i.name in failed]
 
 
 def roll_back(turn: Turn) -> None:
@@ -68,6 +86,7 @@ def _go_back(turn: Turn, service: Service, before: Snapshot | None) -> None:
         goal=before.goal,
         leaving=False,
         restart=False,
+        rollout=None,
         after=frozenset(),
     )
     if before.good is None:  # nothing of it ran
@@ -89,7 +108,7 @@ def revert(turn: Turn, service: Service) -> None:
         if not service.alive:
             settle(turn, without_dead(turn, service))
         return
-    if obstacles(service, service.target):
+    if any(i.phase is Phase.STOPPING for i in obstacles(service, service.target)):
         return
     service = without_dead(turn, service)
     if service.as_wanted:

@@ -24,7 +24,7 @@ from backstay.engines.events import (
 if TYPE_CHECKING:
     from backstay.deploy.turn import Turn
 
-__all__ = ["GRACE", "SETTLE", "SLACK", "adopt", "fold", "revive"]
+__all__ = ["GRACE", "MAX_EXITS", "SETTLE", "SLACK", "adopt", "fatal", "fold", "revive"]
 
 SETTLE = 0.5
 """Seconds for which a service that nothing probes must run before it counts as ready."""
@@ -32,6 +32,8 @@ SLACK = 5.0
 """Seconds beyond `start_timeout` in which the gateway or the keeper may say more exactly what is wrong."""
 GRACE = 0.5
 """Seconds in which the exit that explains a failed handshake may still arrive."""
+MAX_EXITS = 3
+"""Exits before it was ever ready after which an instance counts as failed: one may be bad luck."""
 _MAX_RETRY = 60.0
 
 
@@ -221,6 +223,23 @@ def revive(turn: Turn, service: Service) -> None:
                     since=turn.now,
                 ),
             )
+
+
+def fatal(instance: Instance, now: float) -> Failure | None:
+    """Say why an instance that is being started will not come up, if so."""
+    trouble = instance.trouble
+    if instance.phase is Phase.FAILED or instance.exits >= MAX_EXITS:
+        return trouble or Failure("could not be started")
+    if instance.phase is Phase.UNHEALTHY:
+        return trouble or Failure("its healthcheck fails")
+    if instance.mute_since is not None and now - instance.mute_since >= GRACE:
+        return trouble or Failure("the handshake failed")
+    limit = instance.revision.start_timeout
+    if not instance.up and not instance.revision.job and now - instance.since >= limit + SLACK:
+        return trouble or Failure(
+            f"was not ready within {limit:g} s", "raise its start timeout if it needs longer"
+        )
+    return None
 
 
 def _has_run_long_enough(instance: Instance, now: float) -> bool:

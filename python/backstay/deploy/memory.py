@@ -17,8 +17,10 @@ from backstay.deploy.state import (
     Goal,
     Need,
     Order,
+    Pace,
     Placement,
     Revision,
+    Rollout,
     Service,
     Snapshot,
 )
@@ -37,6 +39,8 @@ def dump_service(service: Service) -> dict[str, Any]:
         "failure": asdict(service.failure) if service.failure else None,
         "refused": service.refused,
         "leaving": service.leaving,
+        "rollout": _dump_rollout(service.rollout),
+        "paused": service.paused,
         "last_number": service.last_number,
     }
 
@@ -76,6 +80,8 @@ def load_fleet(services: dict[str, Any], deploy: dict[str, Any] | None) -> Fleet
             failure=_load_failure(value.get("failure")),
             refused=value.get("refused"),
             leaving=value.get("leaving", False),
+            rollout=_load_rollout(value.get("rollout")),
+            paused=value.get("paused", False),
             last_number=value.get("last_number", 0),
         )
         for name, value in services.items()
@@ -117,10 +123,40 @@ def _load_placement(value: dict[str, Any] | None) -> Placement | None:
         return None
     revision = _known(Revision, value["revision"])
     revision["need"] = Need(**_known(Need, revision["need"]))
-    revision["order"] = Order(revision["order"])
+    for way in ("update", "rollback"):
+        revision[way] = _load_pace(revision.get(way))
     revision["parts"] = tuple((key, digest) for key, digest in revision["parts"])
     revision["depends_on"] = tuple((name, condition) for name, condition in revision["depends_on"])
     return Placement(Revision(**revision), tuple(value["names"]))
+
+
+def _load_pace(value: dict[str, Any] | None) -> Pace:
+    known = _known(Pace, value or {})
+    return Pace(**known | {"order": Order(known["order"])}) if "order" in known else Pace(**known)
+
+
+def _dump_rollout(rollout: Rollout | None) -> dict[str, Any] | None:
+    if rollout is None:
+        return None
+    return {
+        "total": rollout.total,
+        "back": rollout.back,
+        "batch": list(rollout.batch),
+        "done": sorted(rollout.done),
+        "failed": {name: asdict(failure) for name, failure in rollout.failed.items()},
+    }
+
+
+def _load_rollout(value: dict[str, Any] | None) -> Rollout | None:
+    if value is None:
+        return None
+    return Rollout(
+        value["total"],
+        value["back"],
+        tuple(value["batch"]),
+        frozenset(value["done"]),
+        MappingProxyType({name: Failure(**failure) for name, failure in value["failed"].items()}),
+    )
 
 
 def _load_failure(value: dict[str, Any] | None) -> Failure | None:

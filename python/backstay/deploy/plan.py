@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from backstay.deploy.inputs import Change
 from backstay.deploy.state import Fleet, Goal, Order, Phase, Placement, Service, owner_of
-from backstay.deploy.status import FleetPlan, PlanStep
+from backstay.deploy.status import FleetPlan, PlannedRollout, PlanStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +95,8 @@ def _one(name: str, want: Wanted, service: Service | None, last_number: int) -> 
     if not service.alive and not _completed(service):
         why = "failed before" if service.failure else "stopped"
         return Planned("start", why, change)
+    if service.paused:
+        return Planned("replace", "its paused update goes on", change)
     if len(names) != len(current.names):
         return Planned("scale", f"{len(current.names)} → {len(names)} instances", change)
     if any(i.phase is Phase.FAILED for i in service.instances.values()):
@@ -190,11 +192,23 @@ def _step(
         after=after,
         level=level,
         revision=revision.number,
-        order=revision.order.value if plan.action == "replace" else None,
+        rollout=_rollout(target) if plan.action == "replace" and not plan.change.restart else None,
         instances=list(target.names),
         cpus=revision.need.milli_cpus * count / 1000,
         memory=revision.need.memory * count,
         storage=revision.need.storage * count,
         gpus=revision.need.milli_gpus * count / 1000,
         ports={i: dict(held) for i, held in ports.items() if owner_of(i) == name and i in target.names},
+    )
+
+
+def _rollout(target: Placement) -> PlannedRollout:
+    pace, count = target.revision.update, len(target.names)
+    return PlannedRollout(
+        order=pace.order.value,
+        at_a_time=min(pace.parallelism or count, count),
+        apart=pace.delay,
+        watched=pace.monitor,
+        on_failure=pace.failure_action,
+        may_fail=pace.max_failure_ratio,
     )

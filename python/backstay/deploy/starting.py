@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 
 from backstay.deploy.actions import Connect, Install, Start
 from backstay.deploy.conditions import unmet
-from backstay.deploy.ending import blockers, obstacles, stop_all, without_dead
+from backstay.deploy.ending import blockers, stop_all, without_dead
 from backstay.deploy.failing import fail
-from backstay.deploy.fold import GRACE, SLACK
-from backstay.deploy.state import Failure, Instance, Phase, Placement, Service, Stage
-from backstay.deploy.toward import settle
+from backstay.deploy.fold import SLACK, fatal
+from backstay.deploy.rollout import came_up, next_batch, note_failed, watch
+from backstay.deploy.state import Instance, Placement, Service, Stage
 
 if TYPE_CHECKING:
     from backstay.deploy.turn import Turn
 
-__all__ = ["MAX_EXITS", "SLOT", "check_start", "fill"]
+__all__ = ["SLOT", "check_start", "fill"]
 
-MAX_EXITS = 3
-"""Exits before it was ever ready after which an instance counts as failed: one may be bad luck."""
 SLOT = 3.0
 """Seconds after which a start leaves its slot: what it still costs shows in the pressure."""
 
@@ -58,6 +56,7 @@ def _begin(turn: Turn, service: Service, free: int) -> None:
     target = service.target
     assert target is not None
     if service.stage is Stage.QUEUED:
+        service = turn.put(next_batch(turn, service))
         blocking = blockers(service)
         if blocking:
             service = stop_all(turn, service, blocking)
@@ -73,7 +72,7 @@ def _begin(turn: Turn, service: Service, free: int) -> None:
         }
         service = turn.put(replace(service, instances=MappingProxyType(fresh)))
         turn.wake(service.name, target.revision.start_timeout + SLACK)
-    missing = [name for name in target.names if name not in service.instances]
+    missing = [name for name in service.coming if name not in service.instances]
     for name in missing[:free]:
         service = _start(turn, service, name, target)
     if service.stage is Stage.QUEUED:
@@ -98,39 +97,23 @@ def _start(turn: Turn, service: Service, name: str, target: Placement) -> Servic
 
 def check_start(turn: Turn, service: Service) -> None:
     """See whether all that was started is up, or one of it will not be."""
-    assert service.target is not None
     complete = True
-    for name in service.target.names:
+    for name in service.coming:
         instance = service.of_target(name)
-        if instance is None or not instance.up:
-            complete = False
-        failure = _fatal(instance, turn.now) if instance else None
-        if failure:
+        if service.rollout and name in service.rollout.failed:
+            continue
+        failure = fatal(instance, turn.now) if instance else None
+        if failure and service.rollout:
+            gone_on = note_failed(turn, service, name, failure)
+            if gone_on is None:
+                return
+            service = gone_on
+        elif failure:
             fail(turn, service, failure)
             return
-    if not complete:
-        return
-    failure = service.failure if service.refused is not None else None
-    service = turn.put(replace(service, good=service.target, failure=failure))
-    surplus = obstacles(service, service.target)
-    if surplus:
-        turn.enter(stop_all(turn, service, surplus), Stage.RETIRING)
-    else:
-        settle(turn, without_dead(turn, service))
-
-
-def _fatal(instance: Instance, now: float) -> Failure | None:
-    """Say why an instance that is being started will not come up, if so."""
-    trouble = instance.trouble
-    if instance.phase is Phase.FAILED or instance.exits >= MAX_EXITS:
-        return trouble or Failure("could not be started")
-    if instance.phase is Phase.UNHEALTHY:
-        return trouble or Failure("its healthcheck fails")
-    if instance.mute_since is not None and now - instance.mute_since >= GRACE:
-        return trouble or Failure("the handshake failed")
-    limit = instance.revision.start_timeout
-    if not instance.up and not instance.revision.job and now - instance.since >= limit + SLACK:
-        return trouble or Failure(
-            f"was not ready within {limit:g} s", "raise its start timeout if it needs longer"
-        )
-    return None
+        elif instance is None or not instance.up:
+            complete = False
+    if complete and service.rollout:
+        watch(turn, service)
+    elif complete:
+        came_up(turn, service)

@@ -24,9 +24,11 @@ __all__ = [
     "Limits",
     "Need",
     "Order",
+    "Pace",
     "Phase",
     "Placement",
     "Revision",
+    "Rollout",
     "Service",
     "Snapshot",
     "Stage",
@@ -41,6 +43,18 @@ class Order(StrEnum):
 
     START_FIRST = "start-first"
     STOP_FIRST = "stop-first"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a service moves from one revision to another, and what its failing leads to."""
+
+    parallelism: int = 0  # instances replaced at a time; 0 for all
+    delay: float = 0.0  # seconds between one batch and the next
+    monitor: float = 0.0  # seconds for which what has become ready is watched
+    failure_action: Literal["rollback", "pause", "continue"] = "rollback"
+    max_failure_ratio: float = 0.0  # the part of the instances that may fail before that follows
+    order: Order = Order.STOP_FIRST
 
 
 class Goal(StrEnum):
@@ -76,6 +90,8 @@ class Stage(StrEnum):
     QUEUED = "queued"  # for the machine to have room for one more start
     REPLACING = "replacing"  # stop-first: the old instances end
     STARTING = "starting"
+    WATCHING = "watching"  # a batch of a rollout is ready, and has yet to stay so
+    PAUSING = "pausing"  # between two batches of a rollout
     RETIRING = "retiring"  # start-first: the new ones are ready, the old ones end
     REVERTING = "reverting"  # the new revision failed, its instances end
     STOPPING = "stopping"
@@ -135,9 +151,15 @@ class Revision:
     job: bool = False  # others wait for its completion: it has come up when it has ended well
     http: bool = False  # the gateway connects when told to, not by pipes
     depends_on: tuple[tuple[str, Condition], ...] = ()
-    order: Order = Order.STOP_FIRST
+    update: Pace = Pace()
+    rollback: Pace = Pace()
     start_timeout: float = 60.0
     need: Need = NO_NEED
+
+    @property
+    def order(self) -> Order:
+        """Which goes first when instances of this revision take over."""
+        return self.update.order
 
     @property
     def immediate(self) -> bool:
@@ -185,6 +207,21 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """A service on its way to another revision, a batch of instances at a time."""
+
+    total: int  # instances to be brought up
+    back: bool = False  # to the last good revision, by its `rollback`
+    batch: tuple[str, ...] = ()  # those that are being brought up now
+    done: frozenset[str] = frozenset()  # came up and stayed up, or failed and were passed over
+    failed: Mapping[str, Failure] = field(default_factory=lambda: MappingProxyType({}))
+
+    def pace(self, revision: Revision) -> Pace:
+        """Give the pace at which it moves to a revision."""
+        return revision.rollback if self.back else revision.update
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service: what is wanted of it, what was last good, and what there is."""
 
@@ -200,6 +237,10 @@ class Service:
     leaving: bool = False  # not in the stack any more: forgotten when it has ended
     failure: Failure | None = None
     refused: int | None = None  # the revision that failed, while the last good one runs
+    rollout: Rollout | None = None
+    paused: bool = (
+        False  # its rollout stopped half-way, by its own `failure_action`: nobody goes on by himself
+    )
     waits_for: str | None = None
     last_number: int = 0
 
@@ -224,6 +265,22 @@ class Service:
         if found and self.target and found.revision.number == self.target.revision.number:
             return found
         return None
+
+    @property
+    def coming(self) -> tuple[str, ...]:
+        """Names of the instances that are being brought up now: all of them, or a rollout's batch."""
+        if self.rollout:
+            return self.rollout.batch
+        return self.target.names if self.target else ()
+
+    def still_to_come(self, rollout: Rollout) -> tuple[str, ...]:
+        """Give the wanted names that a rollout has not come to yet."""
+        names = self.target.names if self.target else ()
+        return tuple(
+            name
+            for name in names
+            if name not in rollout.done and not ((found := self.of_target(name)) and found.up)
+        )
 
     @property
     def as_wanted(self) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "KeeperStatus",
     "LogLine",
     "PlanStep",
+    "PlannedRollout",
     "ServiceFailure",
     "ServiceStatus",
     "State",
@@ -115,6 +116,17 @@ class FleetStatus(_Model):
         return all(service.state in (State.READY, State.COMPLETED) for service in self.services)
 
 
+class PlannedRollout(_Model):
+    """How instances of one revision take over from those of another."""
+
+    order: Literal["start-first", "stop-first"]
+    at_a_time: int = Field(description="Instances replaced at a time.")
+    apart: float = Field(description="Seconds between one group and the next.")
+    watched: float = Field(description="Seconds for which each group is watched once it is ready.")
+    on_failure: Literal["rollback", "pause", "continue"]
+    may_fail: float = Field(description="The part of the instances that may fail before that follows.")
+
+
 class PlanStep(_Model):
     """One thing that a deploy would do."""
 
@@ -126,7 +138,9 @@ class PlanStep(_Model):
     after: list[str] = Field(default_factory=list, description="Services of this plan that must come first.")
     level: int = Field(default=0, description="Steps of one level may run at the same time.")
     revision: int | None = None
-    order: Literal["start-first", "stop-first"] | None = None
+    rollout: PlannedRollout | None = Field(
+        default=None, description="How running instances are replaced, where some are."
+    )
     instances: list[str] = Field(default_factory=list)
     cpus: float = 0.0
     memory: int = 0

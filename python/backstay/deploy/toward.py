@@ -30,7 +30,7 @@ def toward(turn: Turn, service: Service, *, install: bool) -> None:
 
 def settle(turn: Turn, service: Service) -> None:
     """A service has come to rest."""
-    turn.enter(service, Stage.SETTLED, waits_for=None, after=frozenset(), restart=False)
+    turn.enter(service, Stage.SETTLED, waits_for=None, after=frozenset(), restart=False, rollout=None)
     deploy = turn.deploy
     if deploy is None or not deploy.atomic:  # an atomic deploy may have to go back: it settles at its end
         turn.act(Settle(service.name))

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from backstay.config.templates import references
-from backstay.deploy.state import Condition, Need, Order, Revision
+from backstay.deploy.state import Condition, Need, Order, Pace, Revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from backstay.config import Service, Stack
+    from backstay.config.models import RollbackConfig, UpdateConfig
 
 __all__ = ["PortTable", "Wanted", "port_references", "wanted_of"]
 
@@ -41,9 +42,18 @@ class Wanted:
 
 
 def wanted_of(
-    service: Service, stack: Stack, ports: PortTable, *, all_gpus: int, order: Order, job: bool = False
+    service: Service,
+    stack: Stack,
+    ports: PortTable,
+    *,
+    all_gpus: int,
+    pinned: bool = False,
+    job: bool = False,
 ) -> Wanted:
-    """Take the facts of a service out of its configuration."""
+    """Take the facts of a service out of its configuration.
+
+    `pinned`: its ports are others' business too, and the same from one revision to the next.
+    """
     parts = _parts(service, ports, str(stack.dir))
     mcp = service.mcp
     remote = mcp is not None and mcp.url is not None
@@ -66,7 +76,8 @@ def wanted_of(
         http=http,
         job=job,
         depends_on=depends_on,
-        order=order,
+        update=_pace(service.deploy.update_config, pinned=pinned),
+        rollback=_pace(service.deploy.rollback_config, pinned=pinned),
         start_timeout=_start_timeout(service),
         need=_need(service, all_gpus) if not remote else Need(),
     )
@@ -144,12 +155,16 @@ def _need(service: Service, all_gpus: int) -> Need:
     )
 
 
-def order_of(service: Service, *, referenced: bool) -> Order:
-    """Say which goes first in a replacement: a port that must stay the same can be held by one only."""
-    fixed = any(port != "auto" for port in service.ports.values())
-    if fixed or referenced or service.deploy.update_config.order == "stop-first":
-        return Order.STOP_FIRST
-    return Order.START_FIRST
+def _pace(config: UpdateConfig | RollbackConfig, *, pinned: bool) -> Pace:
+    """Take over how fast a replacement goes. A port that must stay the same can be held by one only."""
+    return Pace(
+        parallelism=config.parallelism,
+        delay=config.delay,
+        monitor=config.monitor,
+        failure_action=config.failure_action,
+        max_failure_ratio=config.max_failure_ratio,
+        order=Order.STOP_FIRST if pinned else Order(config.order),
+    )
 
 
 def wanted_stack(
@@ -168,7 +183,7 @@ def wanted_stack(
             stack,
             ports,
             all_gpus=all_gpus,
-            order=order_of(service, referenced=name in referenced),
+            pinned=name in referenced or any(port != "auto" for port in service.ports.values()),
             job=name in jobs,
         )
         for name, service in stack.services.items()

@@ -123,15 +123,16 @@ class UpdateConfig(Model):
     delay: Duration = 0.0
     """Time between one group and the next."""
     failure_action: Literal["continue", "rollback", "pause"] = "rollback"
-    """What follows when the new revision fails. Compose pauses; Backstay goes back to what worked."""
+    """What follows when more of them fail than may. Compose pauses; Backstay goes back to what worked."""
     monitor: Duration = 5.0
-    """How long each new instance is watched before it counts as good."""
+    """How long each new instance is watched after it was ready, before it counts as good."""
     max_failure_ratio: Annotated[
         float, BeforeValidator(read_ratio), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
     ] = 0.0
     """The part of the instances that may fail."""
     order: Literal["stop-first", "start-first"] = "stop-first"
-    """Whether the old instance stops before the new one starts, or after."""
+    """Whether the old instance stops before the new one starts, or after it has been watched.
+    Always `stop-first` where a port is given by number or named by another service."""
 
 
 class RollbackConfig(Model):
@@ -150,7 +151,8 @@ class RollbackConfig(Model):
     ] = 0.0
     """The part of the instances that may fail."""
     order: Literal["stop-first", "start-first"] = "stop-first"
-    """Whether one instance stops before the other starts, or after."""
+    """Whether one instance stops before the other starts, or after.
+    `start-first` where the update was `start-first`."""
 
 
 class RestartPolicy(Model):
