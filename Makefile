@@ -62,16 +62,32 @@ tests/node_modules/.ready: tests/package-lock.json
 test-python: build test-node ## The Python tests, against the built extension and real servers
 	$(BIN)/pytest -q -m 'not full'
 
+.PHONY: instructions
+instructions: setup ## Instructions an operation, against the stored baseline; independent of the machine's load
+	$(BIN)/python benches/python/instructions.py
+
 .PHONY: test
-test: lint test-rust test-python ## All that must hold before a commit lands
+test: lint test-rust instructions test-python ## All that must hold before a commit lands
+
+.PHONY: soak
+soak: ## 100 million operations over the core structures; memory must stay flat
+	cargo run -q --release -p backstay-benches --bin soak
 
 .PHONY: test-full
-test-full: test ## And what takes longer: cold installs, soaks
+test-full: test soak ## And what takes longer: cold installs, soaks
 	$(BIN)/pytest -q -m full
 
+# For the machine at hand, in a folder of its own: other flags would rebuild everything else.
+NATIVE_CARGO = CARGO_TARGET_DIR=$(TARGET)/native cargo --config 'build.rustflags=["-C", "target-cpu=native"]'
+
 .PHONY: bench
-bench: ## Comparisons with what a user would otherwise take
-	cargo bench
+bench: ## Comparisons with what a user would otherwise take, built for the machine at hand
+	$(NATIVE_CARGO) bench
+
+.PHONY: bench-report
+bench-report: PROFILE := release
+bench-report: build ## Run the comparisons and rewrite the tables of benches/README.md
+	$(BIN)/python benches/python/report.py
 
 .PHONY: docs
 docs: build ## Regenerate the reference pages and the stack file's schema
