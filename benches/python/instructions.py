@@ -31,7 +31,8 @@ SLOW = "graph: order"
 
 def count(program: Path, workload: str, times: int) -> int:
     """Instructions of a whole run."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, workload, str(times)]
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    command = [*valgrind, program, workload, str(times)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = re.search(r"Collected : (\d+)", done.stderr)
     assert found, done.stderr
@@ -52,13 +53,14 @@ def require_valgrind() -> None:
         sys.exit("error: valgrind is not installed\nhint: install it with your package manager")
     environ = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     subprocess.run(["apt-get", "update", "-qq"], check=True, env=environ)
-    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "valgrind"], check=True, env=environ)
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "valgrind"]
+    subprocess.run(install, check=True, env=environ)
 
 
 def build(profile: str) -> Path:
     """Build the program that runs the workloads; returns where it is."""
-    command = ["cargo", "build", "-q", "--profile", profile, "-p", "backstay-benches", "--bin", "instructions"]
-    command.append("--message-format=json")
+    command = ["cargo", "build", "-q", "--profile", profile, "-p", "backstay-benches"]
+    command += ["--bin", "instructions", "--message-format=json"]
     done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     messages = (json.loads(line) for line in done.stdout.splitlines())
     return Path(next(filter(None, (message.get("executable") for message in messages))))
@@ -75,7 +77,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Instructions an operation, against a stored baseline.")
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="only those that begin so")
     parser.add_argument("--write", action="store_true", help="store what is measured as the baseline")
-    parser.add_argument("--profile", default="fast", help="the cargo profile the baseline is of (default: fast)")
+    parser.add_argument(
+        "--profile", default="fast", help="the cargo profile the baseline is of (default: fast)"
+    )
     options = parser.parse_args()
     require_valgrind()
     program = build(options.profile)

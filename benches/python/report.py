@@ -48,13 +48,16 @@ def native_cargo() -> list[str]:
 def machine() -> str:
     """Say where and when."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    rustc = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True).stdout.split()[1]
+    version = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True)
+    rustc = version.stdout.split()[1]
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     date = datetime.datetime.now(tz=datetime.UTC).date()
     return (
-        f"{date}, {model[1] if model else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"{date}, {model[1] if model else platform.machine()}, {os.cpu_count()} cores, "
+        f"Linux {platform.release()}, "
         f"load {load} at the end; rustc {rustc}, profile `bench` for the machine at hand; "
-        f"{platform.python_implementation()} {platform.python_version()}, the extension as `make build PROFILE=release` makes it."
+        f"{platform.python_implementation()} {platform.python_version()}, "
+        "the extension as `make build PROFILE=release` makes it."
     )
 
 
@@ -84,7 +87,8 @@ def python_tables() -> str:
     rows = []
     for title, of_title in groupby(lines, key=lambda line: line["title"]):
         for first, line in zip((True, *[False] * len(lines)), of_title, strict=False):
-            value = time(line["value"]) if line["unit"] == "ns" else f"{line['value']:,.2f} {line['unit']}".strip()
+            plain = f"{line['value']:,.2f} {line['unit']}".strip()
+            value = time(line["value"]) if line["unit"] == "ns" else plain
             ratio = "" if line["ratio"] is None else f"{line['ratio']:,.1f}x"
             rows.append([title if first else "", line["name"], value, ratio])
     return table(["", "", "median", "of ours"], rows)
