@@ -1,11 +1,12 @@
 //! The daemon's end of the connection to the keeper.
 //!
 //! Commands are answered as soon as the keeper has accepted them; what comes of
-//! them arrives as events, in the keeper's order. The keeper's own half is in
-//! `rust/keeper/src/server.rs`.
+//! them arrives as events, in the keeper's order. Here is what can be asked; `pump.rs` has the two tasks that carry it.
+//! The keeper's own half is in `rust/keeper/src/connection.rs`.
+
+mod pump;
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +14,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::net::UnixStream;
 use tokio::net::unix::pid_t;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use pump::{Outgoing, Waiting, pack, read, write};
+
 use crate::address;
-use crate::event::{InstanceView, KeeperEvent, Reported};
-use crate::pipes::McpPipes;
+use crate::event::{InstanceView, Reported};
 use crate::spec::InstanceSpec;
-use crate::wire::frame::{Frame, FrameError, JSON_MAX, RAW_MAX};
+use crate::wire::frame::{FrameError, RAW_MAX};
 use crate::wire::message::{Command, KeeperInfo, Message, Outcome, PROTOCOL, Refusal, Request};
 use crate::wire::socket::{self, Inbox};
 
@@ -62,12 +63,6 @@ pub enum KeeperError {
     Answer,
 }
 
-struct Outgoing {
-    request: Request,
-    raw: Bytes,
-    reply: oneshot::Sender<Outcome>,
-}
-
 /// A connection to the keeper. Cloning gives another handle to the same one;
 /// it closes when the last handle is gone.
 #[derive(Clone, Debug)]
@@ -75,12 +70,6 @@ pub struct KeeperClient {
     requests: mpsc::Sender<Outgoing>,
     info: Arc<KeeperInfo>,
     _reader: Arc<Reader>,
-}
-
-impl std::fmt::Debug for Outgoing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.request.fmt(f)
-    }
 }
 
 /// Ends the reading task with the last handle.
@@ -93,17 +82,13 @@ impl Drop for Reader {
     }
 }
 
-/// Requests sent and not yet answered, by id; gone (`None`) once the connection is.
-/// Held for one map operation at a time, so a plain lock is enough.
-type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Outcome>>>>>;
-
 impl KeeperClient {
     /// Connects as the keeper's daemon, in place of any former one.
     ///
     /// The receiver yields, in this order: the events no daemon has seen
-    /// (`replayed`), [`KeeperEvent::Adopted`] for every instance held,
-    /// [`KeeperEvent::AdoptedAll`], what happens from now on, and at the end
-    /// [`KeeperEvent::Lost`].
+    /// (`replayed`), [`KeeperEvent::Adopted`](crate::event::KeeperEvent::Adopted) for every instance held,
+    /// [`KeeperEvent::AdoptedAll`](crate::event::KeeperEvent::AdoptedAll), what happens from now on, and at the end
+    /// [`KeeperEvent::Lost`](crate::event::KeeperEvent::Lost).
     pub async fn connect(sock: &Path) -> Result<(Self, mpsc::Receiver<Reported>), KeeperError> {
         Self::connect_after(sock, None).await
     }
@@ -184,7 +169,7 @@ impl KeeperClient {
         .await
     }
 
-    /// Has an instance ended; ends in [`KeeperEvent::Stopped`].
+    /// Has an instance ended; ends in [`KeeperEvent::Stopped`](crate::event::KeeperEvent::Stopped).
     pub async fn stop(&self, name: &str) -> Result<(), KeeperError> {
         self.order(Command::Stop {
             name: name.to_owned(),
@@ -192,7 +177,7 @@ impl KeeperClient {
         .await
     }
 
-    /// Has an instance ended if it runs, and forgotten; ends in [`KeeperEvent::Removed`].
+    /// Has an instance ended if it runs, and forgotten; ends in [`KeeperEvent::Removed`](crate::event::KeeperEvent::Removed).
     pub async fn remove(&self, name: &str) -> Result<(), KeeperError> {
         self.order(Command::Remove {
             name: name.to_owned(),
@@ -219,7 +204,7 @@ impl KeeperClient {
 
     /// Leaves a note for the next daemon, about the process `pid` of an instance.
     ///
-    /// At most 64 KiB. It is handed back in [`KeeperEvent::Adopted`] for as long as
+    /// At most 64 KiB. It is handed back in [`KeeperEvent::Adopted`](crate::event::KeeperEvent::Adopted) for as long as
     /// that process lives; a note about an earlier process is dropped.
     pub async fn set_note(
         &self,
@@ -293,112 +278,5 @@ fn done(outcome: Outcome) -> Result<(), KeeperError> {
         Outcome::Done => Ok(()),
         Outcome::Refused(refusal) => Err(refusal.into()),
         Outcome::Attached(_) | Outcome::Instances(_) => Err(KeeperError::Answer),
-    }
-}
-
-fn pack(request: &Request, raw: Bytes) -> Result<Frame, KeeperError> {
-    let json = serde_json::to_vec(request).map_err(|_| KeeperError::Answer)?;
-    if json.len() > JSON_MAX {
-        return Err(FrameError::JsonTooLong { length: json.len() }.into());
-    }
-    Ok(Frame {
-        json: json.into(),
-        raw,
-        fds: 0,
-    })
-}
-
-async fn write(stream: Arc<UnixStream>, mut outgoing: mpsc::Receiver<Outgoing>, waiting: Waiting) {
-    let mut id = 0;
-    while let Some(Outgoing {
-        mut request,
-        raw,
-        reply,
-    }) = outgoing.recv().await
-    {
-        id += 1;
-        request.id = id;
-        let frame = match pack(&request, raw) {
-            Ok(frame) => frame,
-            Err(error) => {
-                let reason = error.to_string();
-                let _asker_gone = reply.send(Outcome::Refused(Refusal::Malformed { reason }));
-                continue;
-            }
-        };
-        match waiting.lock().as_mut() {
-            Some(waiting) => waiting.insert(id, reply),
-            None => return,
-        };
-        if socket::send(&stream, &frame, &[]).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read(
-    stream: Arc<UnixStream>,
-    mut inbox: Inbox,
-    waiting: Waiting,
-    events: mpsc::Sender<Reported>,
-    live_from: u64,
-) {
-    let (mut last, mut at) = (0, 0);
-    while let Ok(Some((frame, fds))) = inbox.receive(&stream).await {
-        match serde_json::from_slice(&frame.json) {
-            Ok(Message::Reply { id, outcome }) => {
-                let asker = waiting
-                    .lock()
-                    .as_mut()
-                    .and_then(|waiting| waiting.remove(&id));
-                if let Some(asker) = asker {
-                    let _asker_gone = asker.send(outcome);
-                }
-            }
-            Ok(Message::Event {
-                seq,
-                at: happened,
-                mut event,
-            }) => {
-                attach_descriptors(&mut event, &frame, fds);
-                (last, at) = (seq, happened);
-                let current =
-                    matches!(event, KeeperEvent::Adopted { .. } | KeeperEvent::AdoptedAll);
-                let replayed = seq < live_from && !current;
-                if events
-                    .send(Reported {
-                        seq,
-                        at,
-                        replayed,
-                        event,
-                    })
-                    .await
-                    .is_err()
-                {
-                    break;
-                }
-            }
-            Err(_) => break,
-        }
-    }
-    waiting.lock().take();
-    let _consumer_gone = events
-        .send(Reported {
-            seq: last,
-            at,
-            replayed: false,
-            event: KeeperEvent::Lost,
-        })
-        .await;
-}
-
-fn attach_descriptors(event: &mut KeeperEvent, frame: &Frame, fds: Vec<OwnedFd>) {
-    match event {
-        KeeperEvent::Spawned { pipes, .. } => *pipes = McpPipes::from_received(fds),
-        KeeperEvent::Adopted { pipes, note, .. } => {
-            *pipes = McpPipes::from_received(fds);
-            *note = frame.raw.to_vec();
-        }
-        _ => {}
     }
 }
