@@ -102,6 +102,14 @@ fn a_key_that_stands_there_twice_is_refused_however_it_is_spelled() {
             "{more}"
         );
     }
+    // Nor does a doubt that is of no weight here hide one that is.
+    let both = "\"method\":\"initialize\",\"params\":{\"Name\":1,\"protocolVersion\":\"a\",\"protocolVersion\":\"b\"}";
+    assert_eq!(
+        refused(&with(both)),
+        EnvelopeError::DuplicateKey {
+            key: "protocolVersion"
+        }
+    );
     // What is nobody's business may stand there as often as it likes.
     assert!(parse(&with("\"x\":1,\"x\":2,\"method\":\"x\",\"params\":{\"arguments\":{\"name\":1,\"name\":2},\"y\":1,\"y\":2}")).is_ok());
 }

@@ -34,141 +34,58 @@ pub(crate) struct Layout {
     pub(crate) token: Span,
 }
 
-impl Layout {
-    /// Reads the object that comes next. `depth` containers are open around it.
-    pub(crate) fn read(scanner: &mut Scanner<'_>, depth: usize) -> Result<Self, EnvelopeError> {
-        let mut it = Self::default();
-        if scanner.peek() != Some(b'{') {
-            scanner.value(depth)?;
-            return Err(EnvelopeError::NotAnObject);
-        }
-        let mut doubt = Doubt::default();
-        let mut params_doubt = Doubt::default();
-        scanner.object(depth, |scanner, key| {
-            let known = recognise(key, &ENVELOPE_KEYS, &mut doubt);
-            let slot = match known {
-                Some("jsonrpc") => &mut it.jsonrpc,
-                Some("id") => &mut it.id,
-                Some("method") => &mut it.method,
-                Some("result") => &mut it.result,
-                Some("error") => &mut it.error,
-                Some("params") => {
-                    doubt.twice(it.params, "params");
-                    it.params = it.read_params(scanner, depth + 1, &mut params_doubt)?;
-                    return Ok(());
-                }
-                _ => return scanner.value(depth + 1).map(drop),
-            };
-            let before = *slot;
-            *slot = scanner.value(depth + 1)?;
-            doubt.twice(before, known.unwrap_or_default());
-            Ok(())
-        })?;
-        // Only now: that the whole is JSON comes before what is wrong with it.
-        doubt.settle()?;
-        let routed =
-            text(scanner.slice(it.method)).is_some_and(|method| ROUTED.contains(&&*method));
-        match params_doubt.0 {
-            Some(EnvelopeError::LookalikeKey { .. }) if !routed => Ok(it),
-            Some(error) => Err(error),
-            None => Ok(it),
-        }
-    }
+/// A key that is looked for: where its value's place is noted, and what is looked for inside it.
+struct Key {
+    name: &'static str,
+    place: fn(&mut Layout) -> &mut Span,
+    inside: &'static [Key],
+}
 
-    fn read_params(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        depth: usize,
-        doubt: &mut Doubt,
-    ) -> Result<Span, EnvelopeError> {
-        if scanner.peek() != Some(b'{') {
-            return scanner.value(depth);
-        }
-        scanner.object(depth, |scanner, key| {
-            let known = recognise(key, &PARAM_KEYS, doubt);
-            let slot = match known {
-                Some("name") => &mut self.name,
-                Some("uri") => &mut self.uri,
-                Some("cursor") => &mut self.cursor,
-                Some("level") => &mut self.level,
-                Some("arguments") => &mut self.arguments,
-                Some("requestId") => &mut self.request_id,
-                Some("progressToken") => &mut self.reported_token,
-                Some("protocolVersion") => &mut self.version,
-                Some("_meta") => {
-                    doubt.twice(self.meta, "params._meta");
-                    self.meta = self.read_meta(scanner, depth + 1, doubt)?;
-                    return Ok(());
-                }
-                Some("ref") => {
-                    doubt.twice(self.reference, "params.ref");
-                    self.reference = self.read_reference(scanner, depth + 1, doubt)?;
-                    return Ok(());
-                }
-                _ => return scanner.value(depth + 1).map(drop),
-            };
-            let before = *slot;
-            *slot = scanner.value(depth + 1)?;
-            doubt.twice(before, known.unwrap_or_default());
-            Ok(())
-        })
-    }
-
-    fn read_meta(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        depth: usize,
-        doubt: &mut Doubt,
-    ) -> Result<Span, EnvelopeError> {
-        if scanner.peek() != Some(b'{') {
-            return scanner.value(depth);
-        }
-        scanner.object(depth, |scanner, key| {
-            let value = scanner.value(depth + 1)?;
-            if recognise(key, &["progressToken"], doubt).is_some() {
-                doubt.twice(self.token, "progressToken");
-                self.token = value;
-            }
-            Ok(())
-        })
-    }
-
-    fn read_reference(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        depth: usize,
-        doubt: &mut Doubt,
-    ) -> Result<Span, EnvelopeError> {
-        if scanner.peek() != Some(b'{') {
-            return scanner.value(depth);
-        }
-        scanner.object(depth, |scanner, key| {
-            let slot = match recognise(key, &["name", "uri"], doubt) {
-                Some("name") => &mut self.ref_name,
-                Some(_) => &mut self.ref_uri,
-                None => return scanner.value(depth + 1).map(drop),
-            };
-            let before = *slot;
-            *slot = scanner.value(depth + 1)?;
-            doubt.twice(before, "ref");
-            Ok(())
-        })
+const fn key(name: &'static str, place: fn(&mut Layout) -> &mut Span) -> Key {
+    Key {
+        name,
+        place,
+        inside: &[],
     }
 }
 
-const ENVELOPE_KEYS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-const PARAM_KEYS: [&str; 10] = [
-    "name",
-    "uri",
-    "cursor",
-    "level",
-    "arguments",
-    "requestId",
-    "progressToken",
-    "protocolVersion",
-    "_meta",
-    "ref",
+static MESSAGE: &[Key] = &[
+    key("jsonrpc", |it| &mut it.jsonrpc),
+    key("id", |it| &mut it.id),
+    key("method", |it| &mut it.method),
+    Key {
+        name: "params",
+        place: |it| &mut it.params,
+        inside: PARAMS,
+    },
+    key("result", |it| &mut it.result),
+    key("error", |it| &mut it.error),
 ];
+
+static PARAMS: &[Key] = &[
+    key("name", |it| &mut it.name),
+    key("arguments", |it| &mut it.arguments),
+    Key {
+        name: "_meta",
+        place: |it| &mut it.meta,
+        inside: &[key("progressToken", |it| &mut it.token)],
+    },
+    key("uri", |it| &mut it.uri),
+    key("cursor", |it| &mut it.cursor),
+    key("level", |it| &mut it.level),
+    key("requestId", |it| &mut it.request_id),
+    key("progressToken", |it| &mut it.reported_token),
+    key("protocolVersion", |it| &mut it.version),
+    Key {
+        name: "ref",
+        place: |it| &mut it.reference,
+        inside: &[
+            key("name", |it| &mut it.ref_name),
+            key("uri", |it| &mut it.ref_uri),
+        ],
+    },
+];
+
 /// Methods that are routed or judged by what their parameters name.
 const ROUTED: [&str; 6] = [
     "tools/call",
@@ -179,36 +96,82 @@ const ROUTED: [&str; 6] = [
     "completion/complete",
 ];
 
-/// The first reason not to trust a message that is otherwise JSON.
+/// The first reasons not to trust a message that is otherwise JSON.
 #[derive(Default)]
-struct Doubt(Option<EnvelopeError>);
+struct Doubts {
+    /// A known key stands there twice.
+    twice: Option<&'static str>,
+    /// A key of the message itself can be taken for this one.
+    lookalike: Option<&'static str>,
+    /// A key of its parameters can.
+    lookalike_param: Option<&'static str>,
+}
 
-impl Doubt {
-    fn twice(&mut self, before: Span, key: &'static str) {
-        if !before.is_empty() {
-            self.0.get_or_insert(EnvelopeError::DuplicateKey { key });
+impl Layout {
+    /// Reads the object that comes next. `depth` containers are open around it.
+    pub(crate) fn read(scanner: &mut Scanner<'_>, depth: usize) -> Result<Self, EnvelopeError> {
+        if scanner.peek() != Some(b'{') {
+            scanner.value(depth)?;
+            return Err(EnvelopeError::NotAnObject);
         }
+        let mut it = Self::default();
+        let mut doubts = Doubts::default();
+        it.read_object(scanner, depth, MESSAGE, &mut doubts)?;
+        // Only now: that the whole is JSON comes before what is wrong with it.
+        let routed =
+            || text(scanner.slice(it.method)).is_some_and(|method| ROUTED.contains(&&*method));
+        if let Some(key) = doubts.twice {
+            return Err(EnvelopeError::DuplicateKey { key });
+        }
+        if let Some(key) = doubts
+            .lookalike
+            .or_else(|| doubts.lookalike_param.filter(|_| routed()))
+        {
+            return Err(EnvelopeError::LookalikeKey { key });
+        }
+        Ok(it)
     }
 
-    fn settle(self) -> Result<(), EnvelopeError> {
-        self.0.map_or(Ok(()), Err)
+    /// Notes where the values of `keys` stand in the object that comes next, and in objects within it.
+    fn read_object(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        depth: usize,
+        keys: &'static [Key],
+        doubts: &mut Doubts,
+    ) -> Result<Span, EnvelopeError> {
+        scanner.object(depth, |scanner, spelled| {
+            let Some(known) = recognise(spelled, keys, doubts) else {
+                return scanner.value(depth + 1).map(drop);
+            };
+            let value = if !known.inside.is_empty() && scanner.peek() == Some(b'{') {
+                self.read_object(scanner, depth + 1, known.inside, doubts)?
+            } else {
+                scanner.value(depth + 1)?
+            };
+            let before = std::mem::replace((known.place)(self), value);
+            if !before.is_empty() {
+                doubts.twice.get_or_insert(known.name);
+            }
+            Ok(())
+        })
     }
 }
 
-/// Which of the known keys this one is, `key` being a valid JSON string with its quotes.
-fn recognise(key: &[u8], known: &[&'static str], doubt: &mut Doubt) -> Option<&'static str> {
-    let text = text(key);
-    let Some(text) = text else {
-        return None; // a lone surrogate: no known key has one
-    };
-    for &candidate in known {
-        if candidate == text {
-            return Some(candidate);
-        }
+/// Which of the keys this one is, `spelled` being a valid JSON string with its quotes.
+fn recognise(spelled: &[u8], keys: &'static [Key], doubts: &mut Doubts) -> Option<&'static Key> {
+    // None has a lone surrogate, which is no text.
+    let text = text(spelled)?;
+    if let Some(known) = keys.iter().find(|key| key.name == text) {
+        return Some(known);
     }
-    let lookalike = known.iter().find(|candidate| folds_to(&text, candidate));
-    if let Some(&key) = lookalike {
-        doubt.0.get_or_insert(EnvelopeError::LookalikeKey { key });
+    if let Some(like) = keys.iter().find(|key| folds_to(&text, key.name)) {
+        let doubt = if std::ptr::eq(keys, MESSAGE) {
+            &mut doubts.lookalike
+        } else {
+            &mut doubts.lookalike_param
+        };
+        doubt.get_or_insert(like.name);
     }
     None
 }
