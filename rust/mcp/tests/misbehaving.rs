@@ -123,11 +123,60 @@ async fn one_that_sends_ten_megabytes_without_a_line_break_is_caught_before_it_e
         outcome = Upstream::connect(config, inbound) => outcome.err().unwrap(),
         () = async { loop { server.print(&payload).await; } } => unreachable!(),
     };
-    let HandshakeError::TooLarge { limit, shown, .. } = &error else {
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "`fake.1` wrote more than 1 MiB to stdout without a line break before it answered `initialize`, \
+             starting with\n  | {}…",
+            "x".repeat(160)
+        )
+    );
+    assert!(error.hint().contains("stderr"), "{}", error.hint());
+}
+
+#[tokio::test]
+async fn by_default_a_first_line_of_four_megabytes_is_believed_and_no_longer_one() {
+    let (mut server, kept) = server();
+    let (inbound, _ear) = listener();
+    let payload = vec![b'x'; 10_000];
+    let error = tokio::select! {
+        outcome = Upstream::connect(config(Target::Stdio(kept.pipes())), inbound) => outcome.err().unwrap(),
+        () = async { loop { server.print(&payload).await; } } => unreachable!(),
+    };
+    let HandshakeError::Endless { limit, .. } = error else {
         panic!("{error}")
     };
-    assert_eq!(*limit, 1 << 20);
-    assert!(shown.starts_with("xxxx") && shown.len() < 200, "{shown}");
+    assert_eq!(limit, 4 << 20);
+}
+
+#[tokio::test]
+async fn one_that_answers_at_length_may_do_so() {
+    let (mut server, kept) = server();
+    let (upstream, ()) = tokio::join!(
+        Upstream::connect(config(Target::Stdio(kept.pipes())), listener().0),
+        async {
+            let request = server.expect("initialize").await;
+            let mut greeting = hello("2025-11-25");
+            greeting["instructions"] = json!("x".repeat(3 << 20));
+            server.answer(&request, greeting).await;
+            server.expect("notifications/initialized").await;
+        }
+    );
+    upstream.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_prompts_and_waits_is_shown_with_its_prompt() {
+    let (mut server, kept) = server();
+    let error = refused(config(Target::Stdio(kept.pipes())), async {
+        server.print("Starting\nPassword: ").await;
+    })
+    .await;
+    assert_eq!(
+        error.to_string(),
+        "`fake.1` did not answer `initialize` within 20s; on stdout it printed 1 line that is no MCP message\n  \
+         | Starting\nand it began a line of 10 bytes that has no end yet\n  | Password:"
+    );
 }
 
 #[tokio::test]

@@ -57,6 +57,19 @@ pub enum HandshakeError {
         /// What it printed.
         printed: Printed,
     },
+    /// It printed so much without a line break that it can be no MCP server.
+    #[error(
+        "`{instance}` wrote more than {} to stdout without a line break before it answered `initialize`, starting with\n  | {shown}",
+        size(*.limit)
+    )]
+    Endless {
+        /// The instance.
+        instance: String,
+        /// The most bytes of a first line.
+        limit: usize,
+        /// The line's start.
+        shown: String,
+    },
     /// It answered a request that nobody made.
     #[error("`{instance}` answered `initialize` with the id {got} instead of {expected}")]
     WrongId {
@@ -150,6 +163,12 @@ impl HandshakeError {
             {
                 "an MCP server logs to stderr; look for a print, or for a wrapper that prints before it"
             }
+            Self::Endless { .. } => {
+                "stdout is for the protocol, one message a line; an MCP server logs to stderr"
+            }
+            Self::TimedOut { printed, .. } if printed.unended.is_some() => {
+                "one message is one line and ends with a line break; prompts and logs go to stderr"
+            }
             Self::Exited { .. } => "its log says why: a missing argument, variable or module",
             Self::TimedOut { .. } => {
                 "see its log; raise `start_timeout` if it is slow, check `transport` if it waits for HTTP"
@@ -184,23 +203,51 @@ pub struct Printed {
     pub lines: u64,
     /// The first few, shortened.
     pub first: Vec<String>,
+    /// What it began before its first message and did not end: a prompt, or a message without its line break.
+    pub unended: Option<Unended>,
+}
+
+/// A line without its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unended {
+    /// How long it is so far.
+    pub bytes: usize,
+    /// Its start, shortened.
+    pub shown: String,
 }
 
 impl fmt::Display for Printed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.lines == 0 {
-            return Ok(());
+        match self.lines {
+            0 => {}
+            1 => out.write_str("; on stdout it printed 1 line that is no MCP message")?,
+            lines => write!(
+                out,
+                "; on stdout it printed {lines} lines that are no MCP message"
+            )?,
         }
-        write!(
-            out,
-            "; on stdout it printed {} line{} that {} no MCP message",
-            self.lines,
-            if self.lines == 1 { "" } else { "s" },
-            if self.lines == 1 { "is" } else { "are" }
-        )?;
         for line in &self.first {
             write!(out, "\n  | {line}")?;
         }
+        if let Some(Unended { bytes, shown }) = &self.unended {
+            let joint = match self.lines {
+                0 => "; on stdout it",
+                _ => "\nand it",
+            };
+            write!(
+                out,
+                "{joint} began a line of {} that has no end yet\n  | {shown}",
+                size(*bytes)
+            )?;
+        }
         Ok(())
+    }
+}
+
+/// A size as a message says it.
+fn size(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{bytes} bytes"),
+        whole => format!("{whole} MiB"),
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use super::call::{CallError, CallTag, Reply};
-use super::closing::{CloseReason, Printed};
+use super::closing::{CloseReason, Printed, Unended};
 use super::inbound::Inbound;
 use super::info::ServerInfo;
 use super::link::Link;
@@ -54,7 +54,10 @@ pub(super) enum Fault {
     },
     /// An error that names no request: it could not read ours.
     Refused(RpcError),
+    /// A message over the limit, which starts so.
     TooLarge(String),
+    /// A line of more than so many bytes, before any message.
+    Endless(usize, String),
     Garbage,
 }
 
@@ -247,6 +250,7 @@ impl Core {
         self.tallies.garbage.fetch_add(1, Ordering::Relaxed);
         let mut printed = self.printed.lock();
         printed.lines += 1;
+        printed.unended = None;
         if printed.first.len() < SHOWN_LINES {
             printed.first.push(excerpt(bytes));
         }
@@ -255,6 +259,20 @@ impl Core {
         if lines > GARBAGE_LINES {
             self.report(Fault::Garbage);
         }
+    }
+
+    /// A line has begun whose end has not come yet; kept for the diagnosis.
+    pub(super) fn unended(&self, begun: &[u8]) {
+        self.printed.lock().unended = Some(Unended {
+            bytes: begun.len(),
+            shown: excerpt(begun),
+        });
+    }
+
+    /// A line before the first message has gone on for more than `limit` bytes.
+    pub(super) fn endless(&self, limit: usize, shown: String) {
+        self.tallies.oversize.fetch_add(1, Ordering::Relaxed);
+        self.report(Fault::Endless(limit, shown));
     }
 
     pub(super) fn printed(&self) -> Printed {

@@ -98,7 +98,12 @@ fn fault_error(core: &Core, fault: Fault) -> HandshakeError {
         Fault::TooLarge(shown) => HandshakeError::TooLarge {
             instance,
             limit: core.limits.max_bytes,
-            shown: excerpt(shown.as_bytes()),
+            shown,
+        },
+        Fault::Endless(limit, shown) => HandshakeError::Endless {
+            instance,
+            limit,
+            shown,
         },
         Fault::Garbage => HandshakeError::Garbage {
             instance,

@@ -17,6 +17,9 @@ use crate::transport::stdio::{Claim, Line, Outbox, Reader, Writer};
 /// So much may wait for a server that does not read; one more message of any size may top it.
 const WAITING: usize = 16 << 20;
 
+/// The longest first line of a server, which is its answer to `initialize` with icons and instructions, or nearly so.
+const FIRST_LINE: usize = 4 << 20;
+
 /// How long a process whose stdin is gone has to be gone itself, before the connection ends for that.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -37,7 +40,7 @@ pub(super) async fn open(
         .unwrap_or_else(|_| Err(io::Error::other("another connection uses its pipes")))
         .map_err(bad)?;
     let writer = Writer::open(pipes.stdin, pipes.journal).map_err(bad)?;
-    let reader = Reader::open(pipes.stdout, shared.limits.max_bytes).map_err(bad)?;
+    let reader = Reader::open(pipes.stdout).map_err(bad)?;
     let outbox = Arc::new(Outbox::new(WAITING));
     let core = Core::new(shared, Link::Stdio(Arc::clone(&outbox)), inbound);
     let claim = Arc::new(claim);
@@ -64,16 +67,28 @@ async fn read(core: Arc<Core>, mut reader: Reader, taken_over: bool, _claim: Arc
     // JSON object itself (from inside a string its quotes are the wrong way round, from outside its braces don't
     // match), so a half line cannot pass for a message, and a whole one is not lost.
     let mut half = taken_over;
+    // Until its first message it may be any program at all, and is believed no endless line.
+    let mut speaks = taken_over;
+    let first_limit = FIRST_LINE.min(core.limits.max_bytes);
     loop {
-        match reader.next().await {
+        let next = if speaks {
+            reader.next(core.limits.max_bytes).await
+        } else {
+            let watch = |line: &[u8]| core.unended(line);
+            reader.next_watched(first_limit, watch).await
+        };
+        match next {
             Ok(Line::Whole(line)) => {
                 let blank = line.iter().all(u8::is_ascii_whitespace);
-                if !blank && core.receive(line.clone(), None).is_err() && !half {
+                if core.receive(line.clone(), None).is_ok() {
+                    speaks = true;
+                } else if !blank && !half {
                     core.garbage(&line);
                 }
                 half = false;
             }
-            Ok(Line::TooLong { shown }) => core.oversize(shown),
+            Ok(Line::TooLong { shown }) if speaks => core.oversize(shown),
+            Ok(Line::TooLong { shown }) => core.endless(first_limit, shown),
             Ok(Line::Skipped { id }) => core.skipped(id.as_ref()),
             Ok(Line::End) => return core.close(&CloseReason::StdoutClosed),
             Err(error) => return core.close(&CloseReason::Io(format!("its stdout: {error}"))),

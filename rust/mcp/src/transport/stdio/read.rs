@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::unix::pipe::Receiver;
 
 use super::skim::Skim;
+use crate::envelope::excerpt;
 use crate::raw::RawJson;
 
 /// What came out of stdout.
@@ -16,7 +17,7 @@ pub enum Line {
     Whole(Bytes),
     /// A line has gone over the limit; what follows of it is thrown away. This is how it starts.
     TooLong {
-        /// Its first characters.
+        /// Its start, as an error shows it.
         shown: String,
     },
     /// The line that went over the limit has ended.
@@ -35,7 +36,6 @@ pub struct Reader {
     buffer: BytesMut,
     /// How much of the buffer is known to hold no line break.
     searched: usize,
-    limit: usize,
     /// The line that went over the limit, while it goes on.
     skim: Option<Box<Skim>>,
 }
@@ -45,20 +45,28 @@ const CHUNK: usize = 64 << 10;
 
 impl Reader {
     /// Takes a pipe's reading end, which becomes non-blocking. Needs a tokio runtime around it.
-    pub fn open(stdout: OwnedFd, limit: usize) -> io::Result<Self> {
+    pub fn open(stdout: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             pipe: Receiver::from_owned_fd(stdout)?,
             buffer: BytesMut::new(),
             searched: 0,
-            limit,
             skim: None,
         })
     }
 
-    /// The next line, or what there is instead of it.
-    pub async fn next(&mut self) -> io::Result<Line> {
+    /// The next line of at most `limit` bytes, or what there is instead of it.
+    pub async fn next(&mut self, limit: usize) -> io::Result<Line> {
+        self.next_watched(limit, |_| {}).await
+    }
+
+    /// As [`Reader::next`]; `unended` is shown a line that has begun whenever its end is waited for.
+    pub async fn next_watched(
+        &mut self,
+        limit: usize,
+        mut unended: impl FnMut(&[u8]),
+    ) -> io::Result<Line> {
         loop {
-            if let Some(line) = self.buffered() {
+            if let Some(line) = self.buffered(limit) {
                 return Ok(line);
             }
             // A server that never stops must not keep this thread from its other tasks.
@@ -72,6 +80,8 @@ impl Reader {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new(); // a server that says nothing costs nothing
+                    } else {
+                        unended(&self.buffer);
                     }
                     self.pipe.readable().await?;
                 }
@@ -82,7 +92,7 @@ impl Reader {
     }
 
     /// What can be said of the bytes at hand.
-    fn buffered(&mut self) -> Option<Line> {
+    fn buffered(&mut self, limit: usize) -> Option<Line> {
         let end = memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|at| self.searched + at);
         if let Some(skim) = &mut self.skim {
             skim.feed(&self.buffer[..end.unwrap_or(self.buffer.len())]);
@@ -95,9 +105,8 @@ impl Reader {
             };
         }
         // A line that is too long is too long even if its end is at hand.
-        if end.unwrap_or(self.buffer.len()) > self.limit {
-            let shown =
-                String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(120)]).into_owned();
+        if end.unwrap_or(self.buffer.len()) > limit {
+            let shown = excerpt(&self.buffer);
             self.skim = Some(Box::default());
             self.searched = 0;
             return Some(Line::TooLong { shown });
@@ -144,9 +153,9 @@ mod tests {
 
     use super::*;
 
-    fn reader(limit: usize) -> (Reader, File) {
+    fn reader() -> (Reader, File) {
         let (out, into) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        (Reader::open(out, limit).unwrap(), into.into())
+        (Reader::open(out).unwrap(), into.into())
     }
 
     fn whole(text: &'static str) -> Line {
@@ -155,27 +164,27 @@ mod tests {
 
     #[tokio::test]
     async fn lines_end_at_line_breaks_and_nowhere_else() {
-        let (mut reader, mut server) = reader(100);
+        let (mut reader, mut server) = reader();
         server
             .write_all("one\r\n\"\u{2028}\u{2029}\u{85}\u{b}\"\n\nhal".as_bytes())
             .unwrap();
-        assert_eq!(reader.next().await.unwrap(), whole("one"));
+        assert_eq!(reader.next(100).await.unwrap(), whole("one"));
         assert_eq!(
-            reader.next().await.unwrap(),
+            reader.next(100).await.unwrap(),
             whole("\"\u{2028}\u{2029}\u{85}\u{b}\"")
         );
-        assert_eq!(reader.next().await.unwrap(), whole(""));
+        assert_eq!(reader.next(100).await.unwrap(), whole(""));
         server.write_all(b"f\n").unwrap();
-        assert_eq!(reader.next().await.unwrap(), whole("half"));
+        assert_eq!(reader.next(100).await.unwrap(), whole("half"));
         server.write_all(b"no end").unwrap();
         drop(server);
-        assert_eq!(reader.next().await.unwrap(), whole("no end"));
-        assert_eq!(reader.next().await.unwrap(), Line::End);
+        assert_eq!(reader.next(100).await.unwrap(), whole("no end"));
+        assert_eq!(reader.next(100).await.unwrap(), Line::End);
     }
 
     #[tokio::test]
     async fn ten_megabytes_without_a_line_break_take_no_memory() {
-        let (mut reader, mut server) = reader(100_000);
+        let (mut reader, mut server) = reader();
         let writer = std::thread::spawn(move || {
             server
                 .write_all(b"{\"jsonrpc\":\"2.0\",\"result\":{\"text\":\"")
@@ -183,12 +192,12 @@ mod tests {
             server.write_all(&vec![b'x'; 10 << 20]).unwrap();
             server.write_all(b"\"},\"id\":42}\nnext\n").unwrap();
         });
-        let Line::TooLong { shown } = reader.next().await.unwrap() else {
+        let Line::TooLong { shown } = reader.next(100_000).await.unwrap() else {
             panic!("not noticed")
         };
         assert!(shown.starts_with("{\"jsonrpc\""), "{shown}");
         assert_eq!(
-            reader.next().await.unwrap(),
+            reader.next(100_000).await.unwrap(),
             Line::Skipped {
                 id: Some(RawJson::number(42))
             }
@@ -198,17 +207,38 @@ mod tests {
             "{}",
             reader.buffer.capacity()
         );
-        assert_eq!(reader.next().await.unwrap(), whole("next"));
+        assert_eq!(reader.next(100_000).await.unwrap(), whole("next"));
         writer.join().unwrap();
     }
 
     #[tokio::test]
     async fn a_line_of_just_the_limit_is_whole() {
-        let (mut reader, mut server) = reader(4);
+        let (mut reader, mut server) = reader();
         server.write_all(b"1234\n12345\n6\n").unwrap();
-        assert_eq!(reader.next().await.unwrap(), whole("1234"));
-        assert!(matches!(reader.next().await.unwrap(), Line::TooLong { .. }));
-        assert_eq!(reader.next().await.unwrap(), Line::Skipped { id: None });
-        assert_eq!(reader.next().await.unwrap(), whole("6"));
+        assert_eq!(reader.next(4).await.unwrap(), whole("1234"));
+        assert!(matches!(
+            reader.next(4).await.unwrap(),
+            Line::TooLong { .. }
+        ));
+        assert_eq!(reader.next(4).await.unwrap(), Line::Skipped { id: None });
+        assert_eq!(reader.next(4).await.unwrap(), whole("6"));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_has_begun_is_shown_while_its_end_is_waited_for() {
+        let (mut reader, mut server) = reader();
+        server.write_all(b"one\nPassword: ").unwrap();
+        let (seen, mut waits) = tokio::sync::mpsc::unbounded_channel();
+        let reading = tokio::spawn(async move {
+            let mut watched = |bytes: &[u8]| seen.send(bytes.to_vec()).unwrap();
+            let first = reader.next_watched(100, &mut watched).await.unwrap();
+            (first, reader.next_watched(100, &mut watched).await.unwrap())
+        });
+        assert_eq!(waits.recv().await.unwrap(), b"Password: ");
+        server.write_all(b"no\n").unwrap();
+        assert_eq!(
+            reading.await.unwrap(),
+            (whole("one"), whole("Password: no"))
+        );
     }
 }
