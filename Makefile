@@ -43,6 +43,7 @@ lint: build ## Every linter, no warning allowed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	tools/stubs --check
 
 .PHONY: stubs
 stubs: build ## Regenerate the extension's type stubs
