@@ -6,6 +6,7 @@
 //! unknown all the same, it is opened again with the client's own `initialize`, and the client need not
 //! know.
 
+mod ask;
 mod lines;
 mod link;
 mod session;

@@ -1,13 +1,12 @@
-//! The client's session at the gateway, kept for a client that knows of none.
+//! The client's session at the gateway, kept for a client that knows of none. How a request gets its answer is in
+//! `ask.rs`.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use backstay_mcp::sse::Parser;
-use backstay_mcp::{Envelope, Kind, Limits, RawJson, RpcError, jsonrpc};
+use backstay_mcp::{Envelope, Limits, RawJson, RpcError, jsonrpc};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -16,10 +15,11 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::ask::{Ended, is_stream};
 use super::link::{Failure, Link};
 
 /// How often a request is asked again that changes nothing.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 /// Pause before the stream of the gateway's own messages is opened again.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -29,28 +29,20 @@ pub(super) struct Session {
     link: Link,
     out: mpsc::Sender<Bytes>,
     /// Held for one copy or assignment.
-    opened: Mutex<Opened>,
+    pub(super) opened: Mutex<Opened>,
     /// One opening at a time; held while it lasts.
     opening: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Default)]
-struct Opened {
+pub(super) struct Opened {
     /// The client's `initialize`, for opening again.
     initialize: Option<Envelope>,
     id: String,
     version: String,
     /// Counts openings.
-    number: u64,
+    pub(super) number: u64,
     listener: Option<AbortHandle>,
-}
-
-/// How a stream ended.
-enum Ended {
-    /// The answer that was waited for came.
-    Answered,
-    /// It broke off behind this event.
-    Broken(String),
 }
 
 impl Session {
@@ -130,7 +122,7 @@ impl Session {
     }
 
     /// The session of this number is unknown to the gateway: opens another with the same words.
-    async fn reopen(&self, number: u64) -> Result<(), RpcError> {
+    pub(super) async fn reopen(&self, number: u64) -> Result<(), RpcError> {
         let _opening = self.opening.lock().await;
         let (initialize, current) = {
             let opened = self.opened.lock();
@@ -145,147 +137,6 @@ impl Session {
         let initialized = jsonrpc::notification("notifications/initialized", None);
         let _ = self.post(initialized.into()).await;
         Ok(())
-    }
-
-    /// Passes a request, and what is said on the way to its answer.
-    pub(super) async fn ask(&self, request: &Envelope) {
-        let id = request.id().unwrap_or(RawJson::NULL);
-        // Asking again for what changes nothing is harmless; a tool may do anything.
-        let tries = if request.method() == "tools/call" {
-            1
-        } else {
-            TRIES
-        };
-        if let Err(error) = self.answered(request, &id, tries).await {
-            self.say(jsonrpc::error(Some(&id), &error).into()).await;
-        }
-    }
-
-    async fn answered(
-        &self,
-        request: &Envelope,
-        id: &RawJson,
-        tries: usize,
-    ) -> Result<(), RpcError> {
-        let mut left = tries;
-        let mut reopened = false;
-        loop {
-            let number = self.opened.lock().number;
-            let response = match self.post(request.bytes().clone()).await {
-                Ok(response) => response,
-                Err(Failure::Lost) if left > 1 => {
-                    left -= 1;
-                    continue;
-                }
-                Err(failure) => return Err(unreachable(failure)),
-            };
-            if response.status() == StatusCode::NOT_FOUND && !reopened && self.knows_session() {
-                reopened = true;
-                self.reopen(number).await?;
-                continue;
-            }
-            if !is_stream(&response) {
-                return self.pass_whole(response, id).await;
-            }
-            match self.pass_stream(response, Some(id), String::new()).await {
-                Ended::Answered => return Ok(()),
-                Ended::Broken(last) => return self.resume(last, id).await,
-            }
-        }
-    }
-
-    /// The stream of an answer broke off: what is missing can be had where it stopped.
-    async fn resume(&self, mut last: String, id: &RawJson) -> Result<(), RpcError> {
-        for _ in 0..TRIES {
-            if last.is_empty() {
-                break;
-            }
-            let Ok(response) = self.get(Some(&last)).await else {
-                break;
-            };
-            if !is_stream(&response) {
-                break;
-            }
-            match self.pass_stream(response, Some(id), last).await {
-                Ended::Answered => return Ok(()),
-                Ended::Broken(further) => last = further,
-            }
-        }
-        Err(RpcError::new(
-            jsonrpc::CONNECTION_CLOSED,
-            "the daemon restarted during the call; its answer is lost",
-        ))
-    }
-
-    async fn pass_whole(&self, response: Response<Incoming>, id: &RawJson) -> Result<(), RpcError> {
-        let status = response.status();
-        let bytes = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|_| unreachable(Failure::Lost))?
-            .to_bytes();
-        let Ok(answer) = Envelope::parse(bytes, Limits::default()) else {
-            return Err(RpcError::new(
-                jsonrpc::INTERNAL_ERROR,
-                format!("the gateway answered {status}"),
-            ));
-        };
-        match (answer.kind(), answer.id(), answer.error()) {
-            // It could not tell whose error it is; here it is known.
-            (Kind::Error, None, Some(error)) => Err(RpcError::read(&error)),
-            _ if answer.id().as_ref() == Some(id) => {
-                self.say(answer.bytes().clone()).await;
-                Ok(())
-            }
-            _ => Err(RpcError::new(
-                jsonrpc::INTERNAL_ERROR,
-                format!("the gateway answered {status} to something else"),
-            )),
-        }
-    }
-
-    /// Passes what a stream says until the answer to `id` came, or it ends.
-    async fn pass_stream(
-        &self,
-        response: Response<Incoming>,
-        id: Option<&RawJson>,
-        last: String,
-    ) -> Ended {
-        let mut parser = Parser::new(Limits::default().max_bytes);
-        let mut body = response.into_body();
-        let last_of = |parser: &Parser| {
-            if parser.last_id().is_empty() {
-                last.clone()
-            } else {
-                parser.last_id().to_owned()
-            }
-        };
-        while let Some(Ok(frame)) = body.frame().await {
-            let Ok(mut piece) = frame.into_data() else {
-                continue;
-            };
-            while !piece.is_empty() {
-                let event = match parser.next(&mut piece) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => continue,
-                    Err(_) => return Ended::Broken(last_of(&parser)),
-                };
-                let Some(message) = Some(event).filter(backstay_mcp::sse::Event::is_message) else {
-                    continue;
-                };
-                let Ok(message) = Envelope::parse(message.data, Limits::default()) else {
-                    continue;
-                };
-                let answers = matches!(message.kind(), Kind::Response | Kind::Error)
-                    && message.id().as_ref() == id;
-                self.say(message.bytes().clone()).await;
-                if answers {
-                    return Ended::Answered;
-                }
-            }
-        }
-        Ended::Broken(last_of(&parser))
     }
 
     /// Passes a notification or an answer.
@@ -362,23 +213,23 @@ impl Session {
         }
     }
 
-    fn knows_session(&self) -> bool {
+    pub(super) fn knows_session(&self) -> bool {
         !self.opened.lock().id.is_empty()
     }
 
-    async fn post(&self, body: Bytes) -> Result<Response<Incoming>, Failure> {
+    pub(super) async fn post(&self, body: Bytes) -> Result<Response<Incoming>, Failure> {
         let opened = self.opened.lock().clone();
         self.link.send(Method::POST, &opened.headers(), body).await
     }
 
-    async fn get(&self, last: Option<&str>) -> Result<Response<Incoming>, Failure> {
+    pub(super) async fn get(&self, last: Option<&str>) -> Result<Response<Incoming>, Failure> {
         let opened = self.opened.lock().clone();
         let mut headers = opened.headers();
         headers.extend(last.map(|last| ("last-event-id", last)));
         self.link.send(Method::GET, &headers, Bytes::new()).await
     }
 
-    async fn say(&self, message: Bytes) {
+    pub(super) async fn say(&self, message: Bytes) {
         let _ = self.out.send(message).await;
     }
 }
@@ -396,16 +247,7 @@ impl Opened {
     }
 }
 
-fn is_stream(response: &Response<Incoming>) -> bool {
-    let kind = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
-    response.status() == StatusCode::OK && kind.starts_with("text/event-stream")
-}
-
-fn unreachable(failure: Failure) -> RpcError {
+pub(super) fn unreachable(failure: Failure) -> RpcError {
     let message = match failure {
         Failure::Nobody(error) => {
             format!("the fleet's gateway is not there: {error}; is the fleet up?")
