@@ -66,7 +66,7 @@ impl Call {
     /// Makes the answer a stream.
     pub(crate) fn open(&self) -> &Arc<EventStream> {
         let stream = self.stream.get_or_init(|| {
-            let stream = self.session.open_stream();
+            let stream = self.session.open_stream(&self.id);
             // A client of this version comes back with the id of the last event it saw, so it gets one at once.
             if self.session.version >= Version::V2025_11_25 {
                 stream.prime();

@@ -126,10 +126,11 @@ fn listen(core: &Core, scope: &Scope, headers: &HeaderMap) -> Response<Body> {
         .get(LAST_EVENT_ID)
         .and_then(|id| id.to_str().ok())
         .and_then(EventId::parse);
-    if let Some(last) = last
-        && let Some(stream) = session.stream(last)
-    {
-        return answer::events(stream.read(last.number));
+    if let Some(last) = last {
+        let after = last.number;
+        if let Some(stream) = session.stream(last) {
+            return answer::events(stream.read(after));
+        }
     }
     answer::events(session.general().read_on())
 }

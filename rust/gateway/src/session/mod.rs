@@ -188,11 +188,11 @@ impl Session {
         self.calls.lock().values().cloned().collect()
     }
 
-    /// A new stream for the answer to one POST.
-    pub(crate) fn open_stream(&self) -> Arc<EventStream> {
+    /// A new stream for the answer to one POST, which made this request.
+    pub(crate) fn open_stream(&self, request: &RawJson) -> Arc<EventStream> {
         let mut streams = self.streams.lock();
         streams.next += 1;
-        let stream = EventStream::new(self.generation, streams.next);
+        let stream = EventStream::new(self.generation, streams.next, Some(request.clone()));
         streams.live.insert(stream.number, Arc::clone(&stream));
         stream
     }
@@ -215,22 +215,30 @@ impl Session {
         }
     }
 
-    /// The stream that an event id belongs to.
+    /// The stream that an event id belongs to, as far as it is known. The messages of a former daemon that belong to
+    /// no call are lost, and what is new follows; of an answer only that it is lost can be said.
     pub(crate) fn stream(&self, id: EventId) -> Option<Arc<EventStream>> {
+        if id.stream == GENERAL {
+            let streams = self.streams.lock();
+            return streams
+                .general
+                .clone()
+                .filter(|_| id.generation == self.generation);
+        }
         if id.generation != self.generation {
-            return None;
+            let why = "the daemon restarted during the call; its answer is lost";
+            return Some(EventStream::lost(id, why));
         }
         let streams = self.streams.lock();
-        if id.stream == GENERAL {
-            return streams.general.clone();
-        }
         let finished = || {
             streams
                 .finished
                 .iter()
                 .find(|stream| stream.number == id.stream)
         };
-        streams.live.get(&id.stream).or_else(finished).cloned()
+        let known = streams.live.get(&id.stream).or_else(finished).cloned();
+        drop(streams);
+        known.or_else(|| Some(EventStream::lost(id, "the answer is not kept any more")))
     }
 
     /// The stream for what belongs to no call.
@@ -239,7 +247,7 @@ impl Session {
         Arc::clone(
             streams
                 .general
-                .get_or_insert_with(|| EventStream::new(self.generation, GENERAL)),
+                .get_or_insert_with(|| EventStream::new(self.generation, GENERAL, None)),
         )
     }
 

@@ -212,6 +212,45 @@ async fn a_broken_stream_is_resumed_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn who_comes_back_for_an_answer_that_is_lost_is_told_so_with_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::new(dir.path());
+    house.route(&["a"]);
+    let fake = Fake::silent(Offer::tools(&["work"]));
+    house.attach("a", &fake).await;
+    let client = house.client("/mcp").await;
+    let params = json!({"name": "a__work", "_meta": {"progressToken": 1}});
+    let asked = tokio::spawn({
+        let client = client.clone();
+        async move { client.start(7, "tools/call", params).await }
+    });
+    let request = fake.next("tools/call").await;
+    let token = request["params"]["_meta"]["progressToken"].clone();
+    fake.notify(
+        "notifications/progress",
+        json!({"progressToken": token, "progress": 1}),
+    );
+    let (id, _) = asked.await.unwrap().event().await.unwrap();
+    let [generation, stream, rest] = id.splitn(3, '-').collect::<Vec<_>>()[..] else {
+        panic!("{id}")
+    };
+    for (gone, why) in [
+        (format!("4000000000-{stream}-{rest}"), "restarted"),
+        (format!("{generation}-99-{rest}"), "not kept"),
+    ] {
+        let mut again = client.listen(Some(&gone)).await;
+        let lost = again.message().await.unwrap();
+        assert_eq!(
+            (&lost["id"], &lost["error"]["code"]),
+            (&json!(7), &json!(-32000))
+        );
+        let message = lost["error"]["message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}");
+        assert!(again.message().await.is_none(), "it has ended");
+    }
+}
+
+#[tokio::test]
 async fn calls_go_to_the_replica_with_the_fewest_in_flight() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::new(dir.path());
