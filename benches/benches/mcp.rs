@@ -4,6 +4,7 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_mcp::{
     Call, CallTag, CloseReason, Envelope, Inbound, Limits, Outgoing, Pipes, RawJson, Rewrite,
@@ -197,5 +198,13 @@ fn stdio(bench: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, rewrite, stdio);
+/// Enough for medians that hold, and little enough that all benches run in minutes.
+fn quick() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(700))
+        .sample_size(20)
+}
+
+criterion_group!(name = benches; config = quick(); targets = read, rewrite, stdio);
 criterion_main!(benches);

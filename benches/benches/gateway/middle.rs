@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -27,11 +28,23 @@ pub struct Middle {
     pub address: SocketAddr,
     pub path: &'static str,
     pub tool: &'static str,
-    thread: Option<i32>,
+    /// Where the kernel counts the processor time of its one thread.
+    schedstat: Option<PathBuf>,
+    /// The program, where it is one of its own; ended with this.
+    process: Option<Child>,
 }
 
-/// Runs a future for ever on a thread of its own. Returns the thread's id.
-pub fn thread(name: &str, future: impl Future<Output = ()> + Send + 'static) -> i32 {
+impl Drop for Middle {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Runs a future for ever on a thread of its own. Returns where the thread's processor time is counted.
+pub fn thread(name: &str, future: impl Future<Output = ()> + Send + 'static) -> PathBuf {
     let (told, id) = mpsc::channel();
     std::thread::Builder::new()
         .name(name.into())
@@ -44,7 +57,7 @@ pub fn thread(name: &str, future: impl Future<Output = ()> + Send + 'static) -> 
                 .block_on(future);
         })
         .unwrap();
-    id.recv().unwrap()
+    format!("/proc/self/task/{}/schedstat", id.recv().unwrap()).into()
 }
 
 impl Middle {
@@ -54,7 +67,8 @@ impl Middle {
             address: upstream,
             path: "/mcp",
             tool: "echo",
-            thread: None,
+            schedstat: None,
+            process: None,
         }
     }
 
@@ -85,8 +99,60 @@ impl Middle {
             address,
             path: "/mcp",
             tool: "echo",
-            thread: Some(thread),
+            schedstat: Some(thread),
+            process: None,
         }
+    }
+
+    /// nginx as a reverse proxy with a connection pool, one process, no logs; none where it is not installed.
+    pub fn nginx(upstream: SocketAddr, dir: &Path) -> Option<Self> {
+        // Bound only to find a port that is free; nginx binds it a moment later.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        std::fs::create_dir_all(dir).unwrap();
+        let at = dir.display();
+        let config = format!(
+            "daemon off; master_process off; pid {at}/pid; error_log {at}/errors;
+             events {{ worker_connections 8192; }}
+             http {{
+                 access_log off; keepalive_requests 1000000000; tcp_nodelay on;
+                 client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
+                 uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+                 upstream server {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+                 server {{
+                     listen {address} backlog=1024;
+                     location / {{
+                         proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection \"\";
+                     }}
+                 }}
+             }}"
+        );
+        let file = dir.join("nginx.conf");
+        std::fs::write(&file, config).unwrap();
+        let process = Command::new("nginx")
+            .args(["-p".as_ref(), dir, "-c".as_ref(), &*file])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let schedstat = format!("/proc/{}/schedstat", process.id());
+        let nginx = Self {
+            name: "nginx",
+            address,
+            path: "/mcp",
+            tool: "echo",
+            schedstat: Some(schedstat.into()),
+            process: Some(process),
+        };
+        let up = (0..200).any(|_| {
+            let reached = TcpStream::connect(address).is_ok();
+            if !reached {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            reached
+        });
+        up.then_some(nginx)
     }
 
     pub fn gateway_over_http(upstream: SocketAddr, dir: &Path) -> Self {
@@ -135,16 +201,17 @@ impl Middle {
             address,
             path: "/mcp",
             tool: "s__echo",
-            thread: Some(thread),
+            schedstat: Some(thread),
+            process: None,
         }
     }
 
     /// Processor time that its thread has used so far.
     pub fn cpu(&self) -> Duration {
-        let Some(thread) = self.thread else {
+        let Some(schedstat) = &self.schedstat else {
             return Duration::ZERO;
         };
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap();
+        let stat = std::fs::read_to_string(schedstat).unwrap();
         let nanos = stat
             .split_ascii_whitespace()
             .next()
