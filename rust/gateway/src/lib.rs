@@ -8,6 +8,18 @@
 //! is to be served is decided in Python, which sends [`Routes`] and reads [`Event`]s
 //! (`rust/py/src/daemon.rs`).
 
+// What everything depends on does not end for a reason that it could have told: tests may, the code may not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
+
 mod bridge;
 mod call;
 mod capabilities;

@@ -9,6 +9,18 @@
 //! daemon. It is small and does little, because everything dies with it.
 //! `docs/keeper.md` tells who survives whom.
 
+// What everything depends on does not end for a reason that it could have told: tests may, the code may not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
+
 mod closing;
 mod command_line;
 mod connection;

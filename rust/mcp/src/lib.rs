@@ -13,6 +13,18 @@
 //! It knows nothing of clients' sessions, routing or names on the fleet's endpoint: that is
 //! `backstay-gateway`. It starts no process: pipes come from `backstay-supervisor`.
 
+// What everything depends on does not end for a reason that it could have told: tests may, the code may not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
+
 pub mod capabilities;
 pub mod compliance;
 pub mod envelope;

@@ -3,6 +3,17 @@
 //! Each file is the binding of one room. What Python sees of it is re-exported by the module of the same name
 //! in `python/backstay`, and typed by the generated `python/backstay/_core.pyi`.
 
+// What everything depends on does not end for a reason that it could have told: tests may, the code may not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
 #![allow(
     clippy::doc_markdown,
     clippy::doc_link_with_quotes,

@@ -4,6 +4,18 @@
 //! the keeper through [`KeeperClient`]. What an instance is, is in [`spec`]; what
 //! happens to it, in [`event`]. The MCP handshake is not here but in `rust/mcp`.
 
+// What everything depends on does not end for a reason that it could have told: tests may, the code may not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
+
 pub mod address;
 pub mod census;
 pub mod client;

@@ -1,5 +1,10 @@
 //! What must hold for any bytes whatever; the property tests and the fuzzer both call it.
 
+#![expect(
+    clippy::expect_used,
+    reason = "it panics where a promise is broken; that is what it is for"
+)]
+
 use serde::de::IgnoredAny;
 
 use super::{Envelope, EnvelopeError, Limits, Rewrite, join_lines};
