@@ -16,6 +16,8 @@ pub struct Run {
     pub calls: usize,
     pub seconds: f64,
     pub p99: Duration,
+    /// Processor time of whatever stands in the middle, sessions being open already.
+    pub cpu: Duration,
 }
 
 /// Calls for a while from so many sessions.
@@ -29,6 +31,7 @@ pub fn run(middle: &Middle, sessions: usize, time: Duration) -> Run {
             for _ in 0..sessions {
                 clients.push(Client::open(middle).await);
             }
+            let before = middle.cpu();
             let started = Instant::now();
             let end = started + time;
             let running: Vec<_> = clients
@@ -40,11 +43,13 @@ pub fn run(middle: &Middle, sessions: usize, time: Duration) -> Run {
                 took.extend(client.await.unwrap());
             }
             let seconds = started.elapsed().as_secs_f64();
+            let cpu = middle.cpu().saturating_sub(before);
             took.sort_unstable();
             Run {
                 calls: took.len(),
                 seconds,
                 p99: took[took.len() * 99 / 100],
+                cpu,
             }
         })
 }

@@ -6,7 +6,7 @@
 //! everybody else's. They take turns, round by round, so that a busy machine is busy for all of them; medians are
 //! shown, and each ratio is the median of the rounds' own ratios.
 //!
-//! `cargo bench --bench gateway [-- SECONDS]`
+//! `cargo bench --bench gateway [-- SECONDS [NAME...]]`: only those whose name has one of the words in it.
 
 #![allow(
     unreachable_pub,
@@ -34,6 +34,10 @@ fn main() {
         .filter_map(|arg| arg.parse().ok())
         .next_back()
         .unwrap_or(2.0);
+    let words: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--") && arg.parse::<f64>().is_err())
+        .collect();
     let turn = Duration::from_secs_f64(seconds) / ROUNDS;
     let upstream = server::over_http();
     let dir = tempfile::tempdir().unwrap();
@@ -48,6 +52,7 @@ fn main() {
             Middle::gateway_over_http(upstream, &dir.path().join("http")),
             Middle::gateway_over_stdio(&dir.path().join("stdio")),
         ])
+        .filter(|middle| words.is_empty() || words.iter().any(|word| middle.name.contains(word)))
         .collect();
     println!(
         "tools/call of 200 bytes, {ROUNDS} turns of {:.2} s each, one thread in the middle\n",
@@ -103,13 +108,11 @@ struct Turn {
 }
 
 fn take_turn(middle: &Middle, sessions: usize, time: Duration) -> Turn {
-    let before = middle.cpu();
     let run = load::run(middle, sessions, time);
-    let cpu = middle.cpu().saturating_sub(before);
     Turn {
         rate: run.calls as f64 / run.seconds,
         p99_ms: run.p99.as_secs_f64() * 1e3,
-        cpu: cpu.as_secs_f64() * 1e6 / run.calls as f64,
+        cpu: run.cpu.as_secs_f64() * 1e6 / run.calls as f64,
     }
 }
 
