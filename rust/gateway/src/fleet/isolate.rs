@@ -32,8 +32,11 @@ impl Core {
         let route = server.route();
         match (route.session, route.transport) {
             (SessionMode::Shared | SessionMode::Global, _) => server.pick(),
-            (SessionMode::Isolated, Transport::Stdio) => self.claim(server, session).await,
-            (SessionMode::Isolated, _) => self.own_session(server, session).await,
+            // Boxed: the future of every call would have to have room for them.
+            (SessionMode::Isolated, Transport::Stdio) => {
+                Box::pin(self.claim(server, session)).await
+            }
+            (SessionMode::Isolated, _) => Box::pin(self.own_session(server, session)).await,
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) async fn serve(
         Ok(Batch::One(message))
             if message.kind() == Kind::Request && message.method() == "initialize" =>
         {
-            open(core, scope, &message).await
+            Box::pin(open(core, scope, &message)).await
         }
         Ok(messages) => {
             let session = match session(core, &scope, &head.headers) {
@@ -345,4 +345,13 @@ impl<T: Send + 'static> Drop for Finish<T> {
             runtime.spawn(future);
         }
     }
+}
+
+/// What the future takes that answers one request.
+#[cfg(test)]
+pub(super) fn size_of_answering() -> usize {
+    fn size<F: Future>(_: impl Fn(Arc<Core>, Arc<Call>, Envelope) -> F) -> usize {
+        size_of::<F>()
+    }
+    size(|core, call, message| async move { requests::answer(&core, &call, &message).await })
 }

@@ -111,7 +111,7 @@ async fn send(
     let picked = match core.pick(server, &call.session).await {
         Ok(picked) => Ok(picked),
         Err(_) if !core.is_settled() => {
-            core.settle(|_| server.is_settled()).await;
+            Box::pin(core.settle(|_| server.is_settled())).await;
             core.pick(server, &call.session).await
         }
         Err(error) => Err(error),

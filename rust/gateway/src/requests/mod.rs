@@ -67,14 +67,24 @@ async fn dispatch(
     request: &Envelope,
 ) -> Result<Answer, RpcError> {
     let method = request.method();
-    match &*method {
-        "tools/call" => {
-            let name = request
-                .name()
-                .ok_or_else(|| fault::invalid_params("tools/call needs `name`"))?;
-            let to = find_tool(core, &call.session.scope, &name).await?;
-            forward::named(core, call, request, &to, true).await
-        }
+    if method == "tools/call" {
+        let name = request
+            .name()
+            .ok_or_else(|| fault::invalid_params("tools/call needs `name`"))?;
+        let to = find_tool(core, &call.session.scope, &name).await?;
+        return forward::named(core, call, request, &to, true).await;
+    }
+    // Boxed, so that a call's future is not as large as the largest of all requests'.
+    Box::pin(dispatch_other(core, call, request, &method)).await
+}
+
+async fn dispatch_other(
+    core: &Arc<Core>,
+    call: &Arc<Call>,
+    request: &Envelope,
+    method: &str,
+) -> Result<Answer, RpcError> {
+    match method {
         "prompts/get" => {
             let name = request
                 .name()
@@ -128,8 +138,10 @@ async fn find_tool(core: &Core, scope: &Scope, name: &str) -> Result<Arc<Destina
     if let Some(to) = core.view(scope).tool(name) {
         return Ok(Arc::clone(to));
     }
-    core.settle(|core| core.view(scope).tool(name).is_some() || core.is_scope_settled(scope))
-        .await;
+    Box::pin(
+        core.settle(|core| core.view(scope).tool(name).is_some() || core.is_scope_settled(scope)),
+    )
+    .await;
     let view = core.view(scope);
     match view.tool(name) {
         Some(to) => Ok(Arc::clone(to)),

@@ -1,7 +1,7 @@
 //! One request, from its sending to its answer, its time-out or its being called off.
 
 use std::future::{Future, pending};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,18 +83,19 @@ impl Core {
                     .push(self.limits.max_bytes, |out| message.write(id, out))
                     .map_err(|refused| self.refused(refused))?;
                 in_flight.farewell = gone;
-                self.wait(entered, patience, pending()).await
+                self.wait(entered, patience, pin!(pending())).await
             }
             Link::Http(link) => {
                 let body = self.write(message, id)?;
                 in_flight.farewell = gone;
-                self.wait(entered, patience, link.call(self, id, body, opens))
-                    .await
+                let drive = pin!(link.call(self, id, body, opens));
+                self.wait(entered, patience, drive).await
             }
             Link::Sse(link) => {
                 let body = self.write(message, id)?;
                 in_flight.farewell = gone;
-                self.wait(entered, patience, link.call(self, body)).await
+                let drive = pin!(link.call(self, body));
+                self.wait(entered, patience, drive).await
             }
         };
         in_flight.farewell = match outcome {
@@ -113,15 +114,15 @@ impl Core {
         Ok(body)
     }
 
-    /// Waits for an answer while `drive` does what the transport needs for it.
+    /// Waits for an answer while `drive` does what the transport needs for it. It comes pinned, as by value it would
+    /// be kept twice.
     async fn wait(
         &self,
         entered: Entered,
         patience: Patience,
-        drive: impl Future<Output = Result<(), CallError>>,
+        mut drive: Pin<&mut impl Future<Output = Result<(), CallError>>>,
     ) -> Result<Reply, CallError> {
         let Entered { id, mut answer } = entered;
-        let mut drive = pin!(drive);
         let mut driving = true;
         let begun = Instant::now();
         let mut alarm = pin!(sleep(patience.silence.min(patience.total)));

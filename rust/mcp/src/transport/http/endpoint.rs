@@ -107,7 +107,11 @@ impl Address {
         let mut request = Request::new(Full::new(body));
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
+        // With room for the protocol's own, `Host` and `Content-Length`.
+        headers.reserve(self.headers.len() + 6);
+        if !self.headers.is_empty() {
+            headers.extend(self.headers.clone());
+        }
         match method {
             Method::POST => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, response};
 use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 
@@ -52,7 +52,19 @@ impl HttpLink {
         ) {
             return Ok(());
         }
-        Self::renew(Arc::clone(self), Arc::clone(core), info).await?;
+        // Boxed: what seldom happens must not make every call's future large.
+        Box::pin(self.call_again(core, id, info, body)).await
+    }
+
+    /// The server has forgotten the session: it is greeted anew, and asked once more.
+    async fn call_again(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        id: u64,
+        stale: Arc<ServerInfo>,
+        body: Bytes,
+    ) -> Result<(), CallError> {
+        Self::renew(Arc::clone(self), Arc::clone(core), stale).await?;
         let info = Arc::clone(&core.info.read());
         let response = self.post(core, Some(&info), body).await?;
         match self.take(core, id, Some(&info), response).await? {
@@ -69,28 +81,15 @@ impl HttpLink {
         within: Option<&ServerInfo>,
         response: Response<Incoming>,
     ) -> Result<Taken, CallError> {
-        let kind = kind(&response);
         let (parts, body) = response.into_parts();
         if !parts.status.is_success() {
-            let said = read_whole(body, EXPLANATION).await.unwrap_or_default();
-            // Such a status may come with the answer itself, which says more; anything else in it is not for us.
-            let answer = Envelope::parse(said.clone(), core.limits)
-                .is_ok_and(|said| Pending::is_of(said.id_bytes(), id));
-            if answer
-                && core.receive(said.clone(), Some(id)).is_ok()
-                && !core.pending.is_waiting(id)
-            {
-                return Ok(Taken::Answered);
-            }
-            if within.is_some_and(|info| info.session.is_some()) && forgotten(parts.status, &said) {
-                return Ok(Taken::Forgotten);
-            }
-            return Err(Self::refused(core, parts.status, &parts.headers, &said));
+            return Box::pin(Self::take_refusal(core, id, within, parts, body)).await;
         }
-        if kind == "text/event-stream" {
-            return self.take_events(core, id, within, body).await;
+        let kind = kind(&parts.headers);
+        if kind.eq_ignore_ascii_case("text/event-stream") {
+            return Box::pin(self.take_events(core, id, within, body)).await;
         }
-        if kind != "application/json" {
+        if !kind.eq_ignore_ascii_case("application/json") {
             return Err(no_answer(
                 core,
                 &format!("{} with content of the type `{kind}`", parts.status),
@@ -115,6 +114,27 @@ impl HttpLink {
             )),
             Ok(()) => Ok(Taken::Answered),
         }
+    }
+
+    /// Receives a response whose status says no.
+    async fn take_refusal(
+        core: &Arc<Core>,
+        id: u64,
+        within: Option<&ServerInfo>,
+        parts: response::Parts,
+        body: Incoming,
+    ) -> Result<Taken, CallError> {
+        let said = read_whole(body, EXPLANATION).await.unwrap_or_default();
+        // Such a status may come with the answer itself, which says more; anything else in it is not for us.
+        let answer = Envelope::parse(said.clone(), core.limits)
+            .is_ok_and(|said| Pending::is_of(said.id_bytes(), id));
+        if answer && core.receive(said.clone(), Some(id)).is_ok() && !core.pending.is_waiting(id) {
+            return Ok(Taken::Answered);
+        }
+        if within.is_some_and(|info| info.session.is_some()) && forgotten(parts.status, &said) {
+            return Ok(Taken::Forgotten);
+        }
+        Err(Self::refused(core, parts.status, &parts.headers, &said))
     }
 
     /// Receives a stream of events until the answer has come, taking it up again where the server allows that.

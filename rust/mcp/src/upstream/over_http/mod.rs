@@ -183,21 +183,17 @@ impl HttpLink {
 }
 
 /// The type of a response's content, without its parameters.
-fn kind(response: &Response<Incoming>) -> String {
-    let kind = response
-        .headers()
+fn kind(headers: &http::HeaderMap) -> &str {
+    let kind = headers
         .get(http::header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    kind.unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
 }
 
 fn is_events(response: &Response<Incoming>) -> bool {
-    response.status() == StatusCode::OK && kind(response) == "text/event-stream"
+    response.status() == StatusCode::OK
+        && kind(response.headers()).eq_ignore_ascii_case("text/event-stream")
 }
 
 /// Sends what wants no answer, one after the other.
