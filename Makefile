@@ -53,6 +53,12 @@ stubs: build ## Regenerate the extension's type stubs
 test-rust: ## The Rust tests; they need no interpreter
 	cargo test -q --workspace
 
+.PHONY: test-loom
+test-loom: export RUSTFLAGS := --cfg loom
+test-loom: export LOOM_MAX_PREEMPTIONS := 3
+test-loom: ## The lock-free parts of the ledger under every interleaving
+	cargo test -q --profile fast --target-dir $(TARGET)/loom -p backstay-ledger --lib loom
+
 .PHONY: test-node
 test-node: tests/node_modules/.ready
 tests/node_modules/.ready: tests/package-lock.json
@@ -68,7 +74,7 @@ instructions: setup ## Instructions an operation, against the stored baseline; i
 	$(BIN)/python benches/python/instructions.py
 
 .PHONY: test
-test: lint test-rust instructions test-python ## All that must hold before a commit lands
+test: lint test-rust test-loom instructions test-python ## All that must hold before a commit lands
 
 .PHONY: soak
 soak: ## 100 million operations over the core structures; memory must stay flat

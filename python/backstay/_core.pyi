@@ -7,10 +7,12 @@ from _typeshed import SupportsGetItem
 from backstay.metrics import Around
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, SupportsFloat, SupportsIndex, final
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 __all__ = [
+    "Batch",
     "Change",
+    "Claim",
     "Counter",
     "Daemon",
     "Gauge",
@@ -35,6 +37,62 @@ __all__ = [
 ]
 
 @final
+class Batch:
+    """
+    Many small reservations of one holder, with no name and no object for each.
+
+    Requests go in packed, 32 bytes each (see `Resources`), and handles come out, 8 bytes each: zero where the
+    request did not fit. A handle is good once. What the batch holds in all shows in the ledger under its
+    holder's name. `close()` it, or use it in a `with` block: that gives everything back.
+
+    >>> ledger = Ledger(cpus=4)
+    >>> with ledger.batch("crawler") as batch:
+    ...     handles = batch.reserve(bytes(Resources(cpus=0.001)) * 5000)
+    ...     (len(batch), batch.resources.cpus)
+    ...     batch.release(handles[: 8 * 1000])
+    (4000, 4.0)
+    1000
+    >>> ledger.holders()
+    {}
+    """
+    def __enter__(self, /) -> Batch: ...
+    def __exit__(self, _kind: "object", _error: "object", _traceback: "object", /) -> None: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    def close(self, /) -> bool:
+        """
+        Give everything back and end. False: that happened before.
+        """
+    def held(self, /, handles: Buffer) -> bytes:
+        """
+        Which of the packed handles still hold something: a bit for each, the lowest of the first byte first.
+        """
+    @property
+    def holder(self, /) -> str:
+        """
+        Who owns it.
+        """
+    def release(self, /, handles: Buffer) -> int:
+        """
+        Give back what the packed handles stand for. How many of them still held something.
+
+        Raises:
+            NotHeld: it was closed.
+        """
+    def reserve(self, /, requests: Buffer) -> bytes:
+        """
+        Reserve each of the packed requests that fits; a packed handle for each, zero for one that did not.
+
+        Raises:
+            NotHeld: it was closed.
+        """
+    @property
+    def resources(self, /) -> Resources | None:
+        """
+        What is held in all; None once it was closed.
+        """
+
+@final
 class Change:
     """
     One change of a registry.
@@ -54,6 +112,57 @@ class Change:
     def what(self, /) -> str:
         """
         `registered`, `replaced` or `deregistered`.
+        """
+
+@final
+class Claim:
+    """
+    What a holder wants, looked up once: `reserve()` and `release()` it as often as you like, or use it in a
+    `with` block, which reserves at its beginning.
+
+    The holder still has one reservation at a time, however it was made; a claim gives back only its own.
+
+    >>> ledger = Ledger(cpus=4, memory="8Gi")
+    >>> claim = ledger.claim("web.1", cpus=0.5, memory="512Mi")
+    >>> with claim:
+    ...     ledger.holders()
+    {'web.1': Resources(cpus=0.5, memory='512Mi', storage='0', gpus=0)}
+    >>> claim.held
+    False
+    """
+    def __enter__(self, /) -> Claim: ...
+    def __exit__(self, _kind: "object", _error: "object", _traceback: "object", /) -> None: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def held(self, /) -> bool:
+        """
+        Whether it is held through this claim.
+        """
+    @property
+    def holder(self, /) -> str:
+        """
+        Who wants it.
+        """
+    def release(self, /) -> bool:
+        """
+        Give it back. False: it was not held, or was given back by name.
+        """
+    def reserve(self, /) -> None:
+        """
+        Reserve it.
+
+        Raises:
+            DoesNotFit: there is too little left; says of what, and who holds it.
+            AlreadyHeld: the holder has a reservation in this pool.
+        """
+    @property
+    def resources(self, /) -> Resources:
+        """
+        What is wanted.
+        """
+    def try_reserve(self, /) -> bool:
+        """
+        Reserve it if it fits and the holder has nothing yet; False if not.
         """
 
 @final
@@ -155,13 +264,6 @@ class Daemon:
         """
         Have an instance stopped and forgotten.
         """
-    def set_gauge(self, /, name: str, help: str, label: str, of: str, value: float) -> None:
-        """
-        Set one series of a gauge with one label, shown beside the gateway's own metrics.
-
-        Raises:
-            ValueError: the name is not a metric's, or another kind of metric has it.
-        """
     def render_metrics(self, /) -> bytes:
         """
         The gateway's and the processes' metrics, in Prometheus' text format.
@@ -169,6 +271,15 @@ class Daemon:
     def restart(self, /, instance: str) -> None:
         """
         Have an instance stopped and started again.
+        """
+    def set_gauge(
+        self, /, name: str, help: str, label: str, of: str, value: SupportsFloat | SupportsIndex
+    ) -> None:
+        """
+        Set one series of a gauge with one label, shown beside the gateway's own metrics.
+
+        Raises:
+            ValueError: the name is not a metric's, or another kind of metric has it.
         """
     def set_routes(self, /, routes: bytes) -> None:
         """
@@ -470,7 +581,7 @@ class Lease:
     Losing the object gives nothing back: a traceback or a cycle could keep it alive, or end it, at any time.
     """
     def __enter__(self, /) -> Lease: ...
-    def __exit__(self, /, *_exception: "object") -> None: ...
+    def __exit__(self, _kind: "object", _error: "object", _traceback: "object", /) -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -511,10 +622,10 @@ class Ledger:
         cls,
         /,
         *,
-        cpus: SupportsFloat | SupportsIndex = 0.0,
+        cpus: float | None = None,
         memory: int | str | None = None,
         storage: int | str | None = None,
-        gpus: SupportsFloat | SupportsIndex = 0.0,
+        gpus: float | None = None,
     ) -> Ledger: ...
     def __repr__(self, /) -> str: ...
     def add_pool(
@@ -522,22 +633,49 @@ class Ledger:
         /,
         name: str,
         *,
-        cpus: SupportsFloat | SupportsIndex = 0.0,
+        cpus: float | None = None,
         memory: int | str | None = None,
         storage: int | str | None = None,
-        gpus: SupportsFloat | SupportsIndex = 0.0,
+        gpus: float | None = None,
+        within: str | None = None,
     ) -> None:
         """
-        Add a pool beside the machine's own: another disk, another node.
+        Add a pool: beside the machine's own (another disk, another node), or `within` another as a quota.
+
+        What is reserved of a quota is reserved of the pool around it too, all or nothing. Quotas nest.
+        What is not named is none, and in a quota without a limit of its own.
+        """
+    def batch(self, /, holder: str, *, pool: str | None = None) -> Batch:
+        """
+        A holder of many small reservations without names of their own, as packed bytes.
+
+        Raises:
+            AlreadyHeld: the holder has a reservation in this pool.
+        """
+    def claim(
+        self,
+        /,
+        holder: str,
+        resources: Resources | None = None,
+        *,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        storage: int | str | None = None,
+        gpus: float | None = None,
+        pool: str | None = None,
+    ) -> Claim:
+        """
+        Look a holder and what it wants up once, to reserve and give back often. Reserves nothing yet.
         """
     def fits(
         self,
         /,
+        resources: Resources | None = None,
         *,
-        cpus: SupportsFloat | SupportsIndex = 0.0,
+        cpus: float | None = None,
         memory: int | str | None = None,
         storage: int | str | None = None,
-        gpus: SupportsFloat | SupportsIndex = 0.0,
+        gpus: float | None = None,
         pool: str | None = None,
     ) -> bool:
         """
@@ -547,15 +685,34 @@ class Ledger:
         """
         What `holder` holds, or None.
         """
+    def hold(
+        self,
+        /,
+        holder: str,
+        resources: Resources | None = None,
+        *,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        storage: int | str | None = None,
+        gpus: float | None = None,
+        pool: str | None = None,
+    ) -> None:
+        """
+        Reserve as `reserve` does, with no lease: to be given back with `release(holder)`.
+
+        Raises:
+            DoesNotFit: there is too little left; says of what, and who holds it.
+            AlreadyHeld: the holder has a reservation in this pool.
+        """
     def holders(self, /, *, pool: str | None = None) -> "dict[str, Resources]":
         """
-        Every holder and what it holds, by name.
+        Every holder and what it holds, by name; `fleet/web.1` is `web.1` in the pool `fleet` within this one.
         """
     def over_commit(
         self,
         /,
         dimension: Literal["cpus", "memory", "storage", "gpus"],
-        ratio: SupportsFloat | SupportsIndex,
+        ratio: float,
         *,
         pool: str | None = None,
     ) -> Usage:
@@ -573,19 +730,27 @@ class Ledger:
         Raises:
             NotHeld: it holds nothing.
         """
+    def remove_pool(self, /, name: str) -> None:
+        """
+        Take a pool away that nobody holds anything of.
+
+        Raises:
+            ValueError: it is in use, or there is none.
+        """
     def reserve(
         self,
         /,
         holder: str,
+        resources: Resources | None = None,
         *,
-        cpus: SupportsFloat | SupportsIndex = 0.0,
+        cpus: float | None = None,
         memory: int | str | None = None,
         storage: int | str | None = None,
-        gpus: SupportsFloat | SupportsIndex = 0.0,
+        gpus: float | None = None,
         pool: str | None = None,
     ) -> Lease:
         """
-        Reserve all of it for `holder`, or nothing.
+        Reserve all of it for `holder`, or nothing: `Resources`, or their parts one by one.
 
         Raises:
             DoesNotFit: there is too little left; says of what, and who holds it.
@@ -594,16 +759,12 @@ class Ledger:
     def reserve_all(
         self,
         /,
-        requests: SupportsGetItem[
-            int,
-            tuple[str, SupportsFloat | SupportsIndex, int | str, int | str, SupportsFloat | SupportsIndex],
-        ],
+        requests: SupportsGetItem[int, tuple[str, float, int | str, int | str, float]],
         *,
         pool: str | None = None,
     ) -> list[Lease]:
         """
-        Reserve for every holder, or for none: `[("web.1", Resources(...)), ...]` as tuples of
-        `(holder, cpus, memory, storage, gpus)`.
+        Reserve for every holder, or for none: tuples of `(holder, cpus, memory, storage, gpus)`.
 
         Raises:
             DoesNotFit: the sum does not fit.
@@ -613,10 +774,10 @@ class Ledger:
         self,
         /,
         *,
-        cpus: SupportsFloat | SupportsIndex | None = None,
+        cpus: float | None = None,
         memory: int | str | None = None,
         storage: int | str | None = None,
-        gpus: SupportsFloat | SupportsIndex | None = None,
+        gpus: float | None = None,
         pool: str | None = None,
     ) -> Usage:
         """
@@ -820,10 +981,29 @@ class Registry:
 class Resources:
     """
     An amount of every dimension. Compares by value.
+
+    `bytes()` of it is the packed form that `Batch` reads: 32 bytes, four little-endian numbers:
+    thousandths of a CPU, bytes of memory, bytes of disk, thousandths of a GPU.
+
+    >>> want = Resources(cpus=0.5, memory="512Mi")
+    >>> want
+    Resources(cpus=0.5, memory='512Mi', storage='0', gpus=0)
+    >>> want.memory
+    536870912
     """
+    def __bytes__(self, /) -> bytes: ...
     def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self, /) -> int: ...
     def __ne__(self, value: object, /) -> bool: ...
+    def __new__(
+        cls,
+        /,
+        *,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        storage: int | str | None = None,
+        gpus: float | None = None,
+    ) -> Resources: ...
     def __repr__(self, /) -> str: ...
     @property
     def cpus(self, /) -> float:

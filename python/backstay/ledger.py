@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from backstay._core import (
+    Batch,
+    Claim,
     Lease,
     Ledger,
     PortLease,
@@ -24,7 +26,9 @@ from backstay._core import (
 )
 
 __all__ = [
+    "Batch",
     "Capacity",
+    "Claim",
     "Lease",
     "Ledger",
     "PortLease",

@@ -12,6 +12,7 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use backstay_graph::{Condition, Graph};
 use backstay_ledger::{Amounts, Pool, Ports};
@@ -26,6 +27,7 @@ type Workload = (&'static str, fn(u64));
 const WORKLOADS: &[Workload] = &[
     ("ledger: reserve + release by name", ledger_by_name),
     ("ledger: reserve + release by lease", ledger_by_lease),
+    ("ledger: reserve + release by claim", ledger_by_claim),
     ("ports: lease + release, 2,000 at 99 %", ports),
     ("graph: order of 1,000 services from names", graph_order),
     ("registry: look up among 10,000", registry_look_up),
@@ -61,7 +63,7 @@ const WANT: Amounts = Amounts {
     gpu_milli: 0,
 };
 
-fn pool() -> Pool {
+fn pool() -> Arc<Pool> {
     let pool = Pool::new(
         "machine",
         Amounts {
@@ -80,8 +82,8 @@ fn pool() -> Pool {
 fn ledger_by_name(times: u64) {
     let pool = pool();
     for _ in 0..times {
-        let _ = black_box(pool.reserve(black_box("web.1"), WANT));
-        let _ = black_box(pool.release(black_box("web.1")));
+        black_box(pool.hold(black_box("web.1"), WANT).is_ok());
+        black_box(pool.release(black_box("web.1")).is_ok());
     }
 }
 
@@ -91,6 +93,14 @@ fn ledger_by_lease(times: u64) {
         if let Ok(lease) = pool.reserve(black_box("web.1"), WANT) {
             black_box(lease.release());
         }
+    }
+}
+
+fn ledger_by_claim(times: u64) {
+    let claim = pool().claim("web.1", WANT);
+    for _ in 0..times {
+        black_box(claim.try_reserve());
+        black_box(claim.release());
     }
 }
 

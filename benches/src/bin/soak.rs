@@ -13,6 +13,7 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use backstay_graph::{Condition, Graph};
 use backstay_ledger::{Amounts, Pool, Ports};
@@ -64,7 +65,7 @@ fn resident() -> u64 {
 }
 
 struct Structures {
-    pool: Pool,
+    pool: Arc<Pool>,
     ports: Ports,
     registry: Registry,
     series: Series,

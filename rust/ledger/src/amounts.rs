@@ -113,6 +113,16 @@ impl Amounts {
         Self::from_array(left)
     }
 
+    /// The smaller of each dimension.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        let (mut least, other) = (self.as_array(), other.as_array());
+        for (least, other) in least.iter_mut().zip(other) {
+            *least = (*least).min(other);
+        }
+        Self::from_array(least)
+    }
+
     /// Whether there is nothing of anything.
     pub fn is_zero(self) -> bool {
         self.as_array() == [0; DIMENSIONS]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::amounts::Dimension;
+use crate::amounts::{DIMENSIONS, Dimension};
 
 /// Why a reservation or a return was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,6 +34,12 @@ pub enum LedgerError {
         /// The name asked for.
         pool: String,
     },
+    /// The pool is still held from, or has pools inside it.
+    #[error("pool `{pool}` is in use: give back what is held of it first")]
+    PoolInUse {
+        /// The pool.
+        pool: String,
+    },
     /// There is a pool of this name already.
     #[error("there is a pool `{pool}` already")]
     PoolExists {
@@ -47,6 +53,30 @@ pub enum LedgerError {
         pool: String,
         /// The dimension.
         dimension: Dimension,
+    },
+    /// Packed records or handles with a part of one at their end.
+    #[error("{bytes} bytes are no whole number of {what} of {each} bytes")]
+    Ragged {
+        /// How many bytes were given.
+        bytes: usize,
+        /// What they should be.
+        what: &'static str,
+        /// How long each is.
+        each: usize,
+    },
+    /// A batch would hold more than it can name.
+    #[error(
+        "the batch of `{holder}` holds {held} reservations; {more} more are over the {most} it can hold"
+    )]
+    BatchFull {
+        /// Who owns it.
+        holder: String,
+        /// How many it holds.
+        held: usize,
+        /// How many were asked for.
+        more: usize,
+        /// How many it can hold.
+        most: usize,
     },
 }
 
@@ -74,6 +104,30 @@ pub struct Shortage {
     pub free: u64,
     /// How much there is in all, over-commitment included.
     pub capacity: u64,
+}
+
+/// A request and what was left at the moment it did not fit. Costs nothing to make: most are only counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short {
+    pub(crate) want: [u64; DIMENSIONS],
+    pub(crate) free: [u64; DIMENSIONS],
+    pub(crate) capacity: [u64; DIMENSIONS],
+}
+
+impl Short {
+    /// Every dimension in which more was asked for than was left.
+    pub(crate) fn shortages(&self) -> Vec<Shortage> {
+        let shortage = |d: usize| {
+            let short = Shortage {
+                dimension: Dimension::ALL[d],
+                asked: self.want[d],
+                free: self.free[d],
+                capacity: self.capacity[d],
+            };
+            (self.want[d] > self.free[d]).then_some(short)
+        };
+        (0..DIMENSIONS).filter_map(shortage).collect()
+    }
 }
 
 impl std::error::Error for Refusal {}

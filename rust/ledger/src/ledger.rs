@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use dashmap::DashMap;
 
-use crate::amounts::Amounts;
+use crate::amounts::{Amounts, DIMENSIONS};
 use crate::error::LedgerError;
 use crate::pool::Pool;
 
@@ -23,7 +23,7 @@ impl Ledger {
     /// A ledger whose machine has this capacity.
     pub fn new(capacity: Amounts) -> Self {
         Self {
-            machine: Arc::new(Pool::new(MACHINE, capacity)),
+            machine: Pool::new(MACHINE, capacity),
             others: Arc::default(),
         }
     }
@@ -38,6 +38,24 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::PoolExists`].
     pub fn add_pool(&self, name: &str, capacity: Amounts) -> Result<Arc<Pool>, LedgerError> {
+        self.add(name, || Pool::new(name, capacity))
+    }
+
+    /// Add a pool inside another: a quota, see [`Pool::quota`].
+    ///
+    /// # Errors
+    /// [`LedgerError::PoolExists`], [`LedgerError::UnknownPool`].
+    pub fn add_quota(
+        &self,
+        name: &str,
+        within: &str,
+        capacity: [Option<u64>; DIMENSIONS],
+    ) -> Result<Arc<Pool>, LedgerError> {
+        let outer = self.pool(within)?;
+        self.add(name, || outer.quota(name, capacity))
+    }
+
+    fn add(&self, name: &str, make: impl FnOnce() -> Arc<Pool>) -> Result<Arc<Pool>, LedgerError> {
         let exists = || LedgerError::PoolExists {
             pool: name.to_owned(),
         };
@@ -46,10 +64,23 @@ impl Ledger {
         }
         match self.others.entry(name.into()) {
             dashmap::Entry::Occupied(_) => Err(exists()),
-            dashmap::Entry::Vacant(vacant) => Ok(Arc::clone(
-                &vacant.insert(Arc::new(Pool::new(name, capacity))),
-            )),
+            dashmap::Entry::Vacant(vacant) => Ok(Arc::clone(&vacant.insert(make()))),
         }
+    }
+
+    /// Take a pool away that nobody uses.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownPool`], [`LedgerError::PoolInUse`]. The machine's own is always in use.
+    pub fn remove_pool(&self, name: &str) -> Result<(), LedgerError> {
+        let in_use = || LedgerError::PoolInUse {
+            pool: name.to_owned(),
+        };
+        if name == MACHINE || self.pool(name)?.is_in_use() {
+            return Err(in_use());
+        }
+        self.others.remove(name);
+        Ok(())
     }
 
     /// The pool of this name.

@@ -8,21 +8,32 @@
 //! face is `rust/py/src/ledger.rs` and `backstay.ledger`.
 
 mod amounts;
+mod batch;
 mod bitmap;
 mod books;
 mod error;
+mod lease;
 mod ledger;
+#[cfg(all(test, loom))]
+mod loom;
+mod names;
 mod packed;
 mod pool;
 mod ports;
 mod probe;
+mod scope;
+mod sequence;
 mod size;
 mod slot;
+mod sync;
+mod wide;
 
 pub use amounts::{Amounts, DIMENSIONS, Dimension};
+pub use batch::{Batch, HANDLE, RECORD, record};
 pub use error::{LedgerError, PortError, Refusal, Shortage};
+pub use lease::{Claim, Lease};
 pub use ledger::{Ledger, MACHINE};
-pub use pool::{Holding, Lease, Pool, Usage};
+pub use pool::{Holding, Pool, Usage};
 pub use ports::{PortLease, Ports};
 pub use probe::is_free;
 pub use size::{InvalidSize, format_size, parse_size};

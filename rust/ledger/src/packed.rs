@@ -1,27 +1,21 @@
-//! What is taken of every dimension, in one atomic word.
+//! What is left of every dimension, in one atomic word.
 //!
 //! One word is what makes a reservation both all-or-nothing and exact: four counters with a roll-back would
 //! refuse, for a moment, what fits, and coarse units would round. Each dimension gets as many bits as its
 //! capacity needs, and the spare ones are shared out, so that a pool can grow.
 //!
-//! The lowest bits count changes of capacity. A taker reads the word, then the capacity, then swaps the word:
-//! if the capacity changed in between, the word did too, and the swap fails. So after a pool has shrunk,
-//! nothing is admitted that the smaller capacity refuses.
+//! Above each dimension's bits stands a guard, set while the dimension is not overdrawn. Subtracting a request
+//! takes a guard down exactly where too little is left, so that all four dimensions are decided by one
+//! subtraction. The word holds what is *left*: a change of capacity is a change of the word, and whoever
+//! decides on the word has decided on the capacity too. After a shrink a dimension may be overdrawn; its guard
+//! is down then, and nothing more of it is admitted.
 
-#[cfg(loom)]
-use loom::{sync::atomic::AtomicU64, thread::yield_now};
 use std::sync::atomic::Ordering::{Acquire, Release};
-#[cfg(not(loom))]
-use std::{sync::atomic::AtomicU64, thread::yield_now};
-
-use parking_lot::Mutex;
 
 use crate::amounts::{DIMENSIONS, Dimension};
-use crate::error::Shortage;
-
-/// Bits that count changes of capacity.
-const EPOCH_BITS: u32 = 6;
-const EPOCH_MASK: u128 = (1 << EPOCH_BITS) - 1;
+use crate::error::Short;
+use crate::sequence::Sequence;
+use crate::sync::{AtomicU64, Mutex};
 
 /// An atomic word. A trait so that the algorithm can be model-checked on 64 bits.
 pub(crate) trait Word {
@@ -29,9 +23,11 @@ pub(crate) trait Word {
     const BITS: u32;
     fn new(value: u128) -> Self;
     fn load(&self) -> u128;
+    /// Put `new` where `old` is, or say what is there. May fail for no reason.
     fn swap(&self, old: u128, new: u128) -> Result<(), u128>;
 }
 
+#[cfg(not(loom))]
 impl Word for portable_atomic::AtomicU128 {
     const BITS: u32 = 128;
 
@@ -39,68 +35,158 @@ impl Word for portable_atomic::AtomicU128 {
         Self::new(value)
     }
 
+    #[inline]
     fn load(&self) -> u128 {
-        self.load(portable_atomic::Ordering::Acquire)
+        self.load(Acquire)
     }
 
+    #[inline]
     fn swap(&self, old: u128, new: u128) -> Result<(), u128> {
-        use portable_atomic::Ordering::{AcqRel, Acquire};
-        self.compare_exchange_weak(old, new, AcqRel, Acquire)
+        self.compare_exchange_weak(old, new, std::sync::atomic::Ordering::AcqRel, Acquire)
             .map(drop)
     }
 }
 
-/// Which bits of the word belong to which dimension.
+/// Which bits of the word belong to which dimension: two dimensions to a half, so that no field lies across both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
-    shift: [u32; DIMENSIONS],
-    bits: [u32; DIMENSIONS],
+    /// The dimensions at the bottom and at the top of each half.
+    order: [[u8; 2]; 2],
+    /// Without the guards.
+    bits: [[u8; 2]; 2],
+    /// Bits of a half.
+    half: u8,
+    /// In each half, the highest bits of its two fields.
+    guards: u128,
 }
 
 impl Layout {
     /// A layout whose fields hold at least `capacity`, or `None` where the word is too narrow for that.
     fn new(capacity: [u64; DIMENSIONS], word: u32) -> Option<Self> {
-        let mut bits = capacity.map(|most| (u64::BITS - most.leading_zeros()).max(1));
-        let spare = (word - EPOCH_BITS).checked_sub(bits.iter().sum())?;
-        let each = spare / u32::try_from(DIMENSIONS).ok()?;
-        bits = bits.map(|bits| (bits + each).min(63));
-        let mut next = EPOCH_BITS;
-        let shift = bits.map(|bits| {
-            next += bits;
-            next - bits
-        });
-        Some(Self { shift, bits })
-    }
-
-    fn most(&self, dimension: usize) -> u64 {
-        (1 << self.bits[dimension]) - 1
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "masked to at most 63 bits")]
-    fn get(&self, word: u128, dimension: usize) -> u64 {
-        (word >> self.shift[dimension]) as u64 & self.most(dimension)
-    }
-
-    fn unpack(&self, word: u128) -> [u64; DIMENSIONS] {
-        std::array::from_fn(|dimension| self.get(word, dimension))
-    }
-
-    /// The word that adds these amounts. They must not exceed the fields.
-    fn pack(&self, amounts: [u64; DIMENSIONS]) -> u128 {
-        (0..DIMENSIONS).fold(0, |word, dimension| {
-            debug_assert!(amounts[dimension] <= self.most(dimension));
-            word | (u128::from(amounts[dimension]) << self.shift[dimension])
+        let half = u8::try_from(word / 2).ok()?;
+        let need = |d: u8| {
+            let bits = u64::BITS - capacity[usize::from(d)].leading_zeros();
+            u8::try_from(bits).unwrap_or(u8::MAX).max(1)
+        };
+        // The widest shares with the narrowest.
+        let mut order = [0, 1, 2, 3];
+        order.sort_by_key(|d| need(*d));
+        let order = [[order[0], order[3]], [order[1], order[2]]];
+        let mut bits = order.map(|pair| pair.map(need));
+        for pair in &mut bits {
+            let spare = half.checked_sub(pair[0] + pair[1] + 2)?;
+            *pair = [pair[0] + spare / 2, pair[1] + spare.div_ceil(2)];
+        }
+        let guard = |[low, high]: [u8; 2]| 1u128 << low | 1u128 << (low + 1 + high);
+        Some(Self {
+            order,
+            bits,
+            half,
+            guards: guard(bits[0]) | guard(bits[1]) << half,
         })
+    }
+
+    fn most(&self) -> [u64; DIMENSIONS] {
+        self.spread(self.bits.map(|pair| pair.map(|bits| (1 << bits) - 1)))
+    }
+
+    /// Bring what is in the word's order into that of [`Amounts::as_array`](crate::Amounts::as_array).
+    fn spread<T: Copy + Default>(&self, pairs: [[T; 2]; 2]) -> [T; DIMENSIONS] {
+        let mut all = [T::default(); DIMENSIONS];
+        for (order, pair) in self.order.iter().zip(pairs) {
+            for (d, value) in order.iter().zip(pair) {
+                all[usize::from(*d)] = value;
+            }
+        }
+        all
+    }
+
+    /// What is left of each; negative where more is held than there is.
+    #[expect(clippy::cast_possible_truncation, reason = "the half that is wanted")]
+    fn unpack(&self, word: u128) -> [i64; DIMENSIONS] {
+        let halves = [word as u64, (word >> self.half) as u64];
+        let mut pairs = [[0; 2]; 2];
+        for (half, (pair, [low, high])) in pairs.iter_mut().zip(self.bits).enumerate() {
+            let fields = [halves[half], halves[half] >> (low + 1)];
+            for ((free, field), bits) in pair.iter_mut().zip(fields).zip([low, high]) {
+                *free = (field & ((2 << bits) - 1)).cast_signed() - (1 << bits);
+            }
+        }
+        self.spread(pairs)
+    }
+
+    /// The inverse of [`unpack`](Self::unpack).
+    fn pack(&self, free: [i64; DIMENSIONS]) -> u128 {
+        let most = self.most();
+        self.join(std::array::from_fn(|d| {
+            (free[d] + most[d].cast_signed() + 1).cast_unsigned()
+        }))
+    }
+
+    /// Put each number into its field.
+    #[inline]
+    fn join(&self, numbers: [u64; DIMENSIONS]) -> u128 {
+        let half = |half: usize| {
+            let [low, high] = self.order[half].map(|d| numbers[usize::from(d)]);
+            low | high << (self.bits[half][0] + 1)
+        };
+        u128::from(half(0)) | u128::from(half(1)) << self.half
+    }
+
+    /// What a request takes off the word; `None` where it is more than could ever be there.
+    #[inline]
+    fn delta(&self, want: [u64; DIMENSIONS]) -> Option<u128> {
+        let mut beyond = 0;
+        for (order, bits) in self.order.iter().zip(self.bits) {
+            for (d, bits) in order.iter().zip(bits) {
+                beyond |= want[usize::from(*d)] >> bits;
+            }
+        }
+        (beyond == 0).then(|| self.join(want))
+    }
+
+    /// The word after a request, or `None` where it does not fit.
+    #[inline]
+    fn after(&self, word: u128, delta: u128) -> Option<u128> {
+        let next = word.wrapping_sub(delta);
+        if word & next & self.guards == self.guards {
+            return Some(next);
+        }
+        self.after_overdrawn(word, delta)
+    }
+
+    /// As [`after`](Self::after), dimension by dimension: of what is overdrawn, nothing can still be asked for.
+    #[cold]
+    fn after_overdrawn(&self, word: u128, delta: u128) -> Option<u128> {
+        let free = self.unpack(word);
+        let want = self.unpack(delta | self.guards).map(i64::unsigned_abs);
+        fits(want, free).then(|| self.pack(less(free, want)))
     }
 }
 
+/// Whether a request fits into what is left.
+#[inline]
+fn fits(want: [u64; DIMENSIONS], free: [i64; DIMENSIONS]) -> bool {
+    (0..DIMENSIONS).all(|d| want[d] <= u64::try_from(free[d]).unwrap_or(0))
+}
+
+/// What is left after a request that [`fits`].
+fn less(free: [i64; DIMENSIONS], want: [u64; DIMENSIONS]) -> [i64; DIMENSIONS] {
+    std::array::from_fn(|d| free[d] - want[d].cast_signed())
+}
+
 /// The books of one pool.
+///
+/// Takers need only the first 64 bytes, and none of what other threads write without the word.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(crate) struct Packed<W> {
-    word: W,
+    free: W,
+    layout: Layout,
     /// What may be taken in all, over-commitment included.
     capacity: [AtomicU64; DIMENSIONS],
-    layout: Layout,
+    /// Over `capacity` and `free` together.
+    sequence: Sequence,
     /// One change of capacity at a time. Takers never wait for it.
     resizing: Mutex<()>,
 }
@@ -109,68 +195,109 @@ impl<W: Word> Packed<W> {
     /// Empty books, or `None` where the capacities are too large to share one word.
     pub(crate) fn new(capacity: [u64; DIMENSIONS]) -> Option<Self> {
         let layout = Layout::new(capacity, W::BITS)?;
-        let capacity = capacity.map(AtomicU64::new);
         Some(Self {
-            word: W::new(0),
-            capacity,
+            free: W::new(layout.delta(capacity)? | layout.guards),
             layout,
+            capacity: capacity.map(AtomicU64::new),
+            sequence: Sequence::default(),
             resizing: Mutex::new(()),
         })
     }
 
-    fn capacity(&self) -> [u64; DIMENSIONS] {
-        std::array::from_fn(|dimension| self.capacity[dimension].load(Acquire))
+    /// The largest capacity that these books can have.
+    pub(crate) fn most(&self) -> [u64; DIMENSIONS] {
+        self.layout.most()
     }
 
-    /// Take all of `want`, or nothing.
-    pub(crate) fn take(&self, want: [u64; DIMENSIONS]) -> Result<(), Vec<Shortage>> {
-        let mut word = self.word.load();
+    /// A request as the word counts it; `None` where it is more than could ever be there.
+    #[inline]
+    pub(crate) fn delta(&self, want: [u64; DIMENSIONS]) -> Option<u128> {
+        self.layout.delta(want)
+    }
+
+    /// The inverse of [`delta`](Self::delta).
+    pub(crate) fn amounts(&self, delta: u128) -> [u64; DIMENSIONS] {
+        let free = self.layout.unpack(delta | self.layout.guards);
+        free.map(i64::unsigned_abs)
+    }
+
+    /// Take all of a request, or nothing.
+    #[inline]
+    pub(crate) fn take(&self, delta: u128) -> Result<(), Short> {
         loop {
-            let (used, capacity) = (self.layout.unpack(word), self.capacity());
-            // A sum cannot overflow: both sides are below 2^63, or the capacity refuses first.
-            let fits = (0..DIMENSIONS).all(|d| want[d] <= capacity[d].saturating_sub(used[d]));
-            if fits {
-                match self.word.swap(word, word + self.layout.pack(want)) {
+            let mut word = self.free.load();
+            while let Some(next) = self.layout.after(word, delta) {
+                match self.free.swap(word, next) {
                     Ok(()) => return Ok(()),
                     Err(seen) => word = seen,
                 }
-                continue;
             }
-            // A refusal, too, must be true at one moment. The capacity was read after the word, and whoever
-            // sees a new capacity sees the word it came with (hence Acquire and Release): if the word is
-            // still the same, both held together.
-            let again = self.word.load();
-            if again == word {
-                return Err(shortages(want, used, capacity));
+            // A refusal, and the capacity it names, must be true at one moment; if it fits by now, try again.
+            self.check(self.amounts(delta))?;
+        }
+    }
+
+    /// Whether `want` fits now.
+    #[cold]
+    pub(crate) fn check(&self, want: [u64; DIMENSIONS]) -> Result<(), Short> {
+        let (free, capacity) = self.settled();
+        if fits(want, free) {
+            return Ok(());
+        }
+        let free = free.map(|free| u64::try_from(free).unwrap_or(0));
+        Err(Short {
+            want,
+            free,
+            capacity,
+        })
+    }
+
+    /// Take one request after another as far as they fit, all at one moment. Says which got in; returns what
+    /// they took in all.
+    pub(crate) fn take_each(
+        &self,
+        wants: &[[u64; DIMENSIONS]],
+        granted: &mut [bool],
+    ) -> [u64; DIMENSIONS] {
+        let mut word = self.free.load();
+        loop {
+            let before = self.layout.unpack(word);
+            let mut free = before;
+            for (want, granted) in wants.iter().zip(granted.iter_mut()) {
+                *granted = fits(*want, free);
+                if *granted {
+                    free = less(free, *want);
+                }
             }
-            word = again;
+            match self.free.swap(word, self.layout.pack(free)) {
+                Ok(()) => return std::array::from_fn(|d| before[d].abs_diff(free[d])),
+                Err(seen) => word = seen,
+            }
         }
     }
 
     /// Give back what was taken.
-    pub(crate) fn give(&self, amounts: [u64; DIMENSIONS]) {
-        let delta = self.layout.pack(amounts);
-        let mut word = self.word.load();
-        while let Err(seen) = self.word.swap(word, word - delta) {
+    #[inline]
+    pub(crate) fn give(&self, delta: u128) {
+        let mut word = self.free.load();
+        while let Err(seen) = self.free.swap(word, word + delta) {
             word = seen;
         }
     }
 
     /// What is taken, and of how much, at one moment.
     pub(crate) fn read(&self) -> ([u64; DIMENSIONS], [u64; DIMENSIONS]) {
-        let mut word = self.word.load();
-        loop {
-            let capacity = self.capacity();
-            let again = self.word.load();
-            // An odd epoch is a change half-way.
-            if again & EPOCH_MASK == word & EPOCH_MASK && again & 1 == 0 {
-                return (self.layout.unpack(again), capacity);
-            }
-            if again & 1 == 1 {
-                yield_now();
-            }
-            word = again;
-        }
+        let (free, capacity) = self.settled();
+        let used = std::array::from_fn(|d| (capacity[d].cast_signed() - free[d]).cast_unsigned());
+        (used, capacity)
+    }
+
+    /// What is left, and of how much, at one moment.
+    fn settled(&self) -> ([i64; DIMENSIONS], [u64; DIMENSIONS]) {
+        self.sequence.read(|| {
+            let capacity = std::array::from_fn(|d| self.capacity[d].load(Acquire));
+            (self.layout.unpack(self.free.load()), capacity)
+        })
     }
 
     /// Change the capacity. Returns what is taken at that moment; it may be more than the new capacity.
@@ -178,48 +305,32 @@ impl<W: Word> Packed<W> {
         &self,
         capacity: [u64; DIMENSIONS],
     ) -> Result<[u64; DIMENSIONS], Dimension> {
-        let beyond = |d: &usize| capacity[*d] > self.layout.most(*d);
-        if let Some(dimension) = (0..DIMENSIONS).find(beyond) {
-            return Err(Dimension::ALL[dimension]);
+        let most = self.most();
+        if let Some(d) = (0..DIMENSIONS).find(|&d| capacity[d] > most[d]) {
+            return Err(Dimension::ALL[d]);
         }
         let _one = self.resizing.lock();
-        self.next_epoch();
-        for (cell, &amount) in self.capacity.iter().zip(&capacity) {
-            cell.store(amount, Release);
-        }
-        Ok(self.layout.unpack(self.next_epoch()))
-    }
-
-    /// Make every swap fail that began before. Returns the word as it was.
-    fn next_epoch(&self) -> u128 {
-        let mut word = self.word.load();
-        loop {
-            let next = (word & !EPOCH_MASK) | ((word + 1) & EPOCH_MASK);
-            match self.word.swap(word, next) {
-                Ok(()) => return word,
-                Err(seen) => word = seen,
+        self.sequence.write(|| {
+            let before: [i64; DIMENSIONS] =
+                std::array::from_fn(|d| self.capacity[d].load(Acquire).cast_signed());
+            for (cell, &amount) in self.capacity.iter().zip(&capacity) {
+                cell.store(amount, Release);
             }
-        }
+            let mut word = self.free.load();
+            loop {
+                let free = self.layout.unpack(word);
+                let next = std::array::from_fn(|d| free[d] + capacity[d].cast_signed() - before[d]);
+                match self.free.swap(word, self.layout.pack(next)) {
+                    Ok(()) => {
+                        return Ok(std::array::from_fn(|d| {
+                            (before[d] - free[d]).cast_unsigned()
+                        }));
+                    }
+                    Err(seen) => word = seen,
+                }
+            }
+        })
     }
-}
-
-/// Every dimension in which `want` is more than what is left.
-pub(crate) fn shortages(
-    want: [u64; DIMENSIONS],
-    used: [u64; DIMENSIONS],
-    capacity: [u64; DIMENSIONS],
-) -> Vec<Shortage> {
-    let shortage = |d: usize| {
-        let free = capacity[d].saturating_sub(used[d]);
-        let short = Shortage {
-            dimension: Dimension::ALL[d],
-            asked: want[d],
-            free,
-            capacity: capacity[d],
-        };
-        (want[d] > free).then_some(short)
-    };
-    (0..DIMENSIONS).filter_map(shortage).collect()
 }
 
 #[cfg(all(test, not(loom)))]
@@ -229,35 +340,57 @@ mod tests {
 
     type Books = Packed<portable_atomic::AtomicU128>;
 
+    fn take(books: &Books, want: [u64; DIMENSIONS]) -> Result<(), Short> {
+        match books.delta(want) {
+            Some(delta) => books.take(delta),
+            None => books.check(want),
+        }
+    }
+
+    fn give(books: &Books, amounts: [u64; DIMENSIONS]) {
+        let delta = books.delta(amounts).expect("what is held has one");
+        assert_eq!(books.amounts(delta), amounts);
+        books.give(delta);
+    }
+
     #[test]
     fn a_large_machine_fits_into_one_word() {
         assert!(Books::new([512_000, 6 << 40, 50 << 40, 8_000]).is_some());
         assert!(Books::new([u64::MAX >> 1; DIMENSIONS]).is_none());
+        assert!(Books::new([1 << 61, 0, 0, 0]).is_none());
+        assert_eq!(Books::new([1 << 60, 0, 0, 0]).unwrap().read().1[0], 1 << 60);
     }
 
     #[test]
     fn the_last_byte_can_be_taken_and_one_more_cannot() {
         let books = Books::new([4_000, (8 << 30) + 1, 0, 1_000]).unwrap();
-        books.take([3_999, 8 << 30, 0, 333]).unwrap();
-        books.take([1, 1, 0, 667]).unwrap();
-        let short = books.take([0, 1, 1, 0]).unwrap_err();
+        take(&books, [3_999, 8 << 30, 0, 333]).unwrap();
+        take(&books, [1, 1, 0, 667]).unwrap();
+        let short = take(&books, [0, 1, 1, 0]).unwrap_err().shortages();
         assert_eq!(
             short.iter().map(|s| s.dimension).collect::<Vec<_>>(),
             [Dimension::Memory, Dimension::Storage]
         );
-        books.give([3_999, 8 << 30, 0, 333]);
+        assert!(take(&books, [u64::MAX, 0, 0, 0]).is_err());
+        give(&books, [3_999, 8 << 30, 0, 333]);
         assert_eq!(books.read().0, [1, 1, 0, 667]);
     }
 
     #[test]
     fn a_shrunken_pool_admits_nothing_until_it_is_below() {
         let books = Books::new([4_000; DIMENSIONS]).unwrap();
-        books.take([3_000; DIMENSIONS]).unwrap();
-        assert_eq!(books.resize([2_000; DIMENSIONS]), Ok([3_000; DIMENSIONS]));
-        assert!(books.take([1, 0, 0, 0]).is_err());
-        books.take([0; DIMENSIONS]).unwrap();
-        books.give([3_000; DIMENSIONS]);
-        books.take([2_000; DIMENSIONS]).unwrap();
+        take(&books, [3_000; DIMENSIONS]).unwrap();
+        assert_eq!(
+            books.resize([2_000, 3_500, 0, 3_000]),
+            Ok([3_000; DIMENSIONS])
+        );
+        assert!(take(&books, [1, 0, 0, 0]).is_err());
+        assert!(take(&books, [0, 501, 0, 0]).is_err());
+        take(&books, [0; DIMENSIONS]).unwrap();
+        take(&books, [0, 500, 0, 0]).unwrap();
+        assert_eq!(books.read().0, [3_000, 3_500, 3_000, 3_000]);
+        give(&books, [3_000, 3_500, 3_000, 3_000]);
+        take(&books, [2_000, 3_500, 0, 3_000]).unwrap();
         assert_eq!(books.resize([u64::MAX, 0, 0, 0]), Err(Dimension::Cpus));
     }
 
@@ -266,116 +399,42 @@ mod tests {
         fn fields_never_spill_into_one_another(
             capacity in prop::array::uniform4(0u64..1 << 29),
             part in prop::array::uniform4(0u64..=1000),
+            later in prop::array::uniform4(0u64..1 << 29),
         ) {
             let books = Books::new(capacity).unwrap();
             let first: [u64; 4] = std::array::from_fn(|d| capacity[d] * part[d] / 1000);
             let rest = std::array::from_fn(|d| capacity[d] - first[d]);
-            books.take(first).unwrap();
+            take(&books, first).unwrap();
             prop_assert_eq!(books.read(), (first, capacity));
-            books.take(rest).unwrap();
+            take(&books, rest).unwrap();
             prop_assert_eq!(books.read().0, capacity);
-            books.give(first);
+            if books.resize(later).is_ok() {
+                prop_assert_eq!(books.read(), (capacity, later));
+            }
+            give(&books, first);
             prop_assert_eq!(books.read().0, rest);
         }
-    }
-}
 
-/// Every interleaving of a few threads, on a word of 64 bits: `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo
-/// test --release -p backstay-ledger --lib loom`.
-#[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use loom::sync::Arc;
-    use loom::sync::atomic::AtomicU64 as LoomU64;
-    use std::sync::atomic::Ordering::AcqRel;
-
-    impl Word for LoomU64 {
-        const BITS: u32 = 64;
-
-        fn new(value: u128) -> Self {
-            Self::new(u64::try_from(value).unwrap())
+        #[test]
+        fn several_at_once_get_what_each_would_get_in_turn(
+            capacity in prop::array::uniform4(0u64..30),
+            shrunk in prop::array::uniform4(0u64..30),
+            wants in prop::collection::vec(prop::array::uniform4(0u64..9), 0..20),
+        ) {
+            let (together, apart) = (Books::new(capacity).unwrap(), Books::new(capacity).unwrap());
+            for books in [&together, &apart] {
+                take(books, capacity.map(|all| all / 2)).unwrap();
+                books.resize(shrunk).unwrap();
+            }
+            let mut granted = vec![false; wants.len()];
+            let before = together.read().0;
+            let sum = together.take_each(&wants, &mut granted);
+            for (want, granted) in wants.iter().zip(granted) {
+                prop_assert_eq!(take(&apart, *want).is_ok(), granted);
+            }
+            prop_assert_eq!(together.read(), apart.read());
+            let after: [u64; 4] = std::array::from_fn(|d| before[d] + sum[d]);
+            prop_assert_eq!(together.read().0, after);
         }
-
-        fn load(&self) -> u128 {
-            self.load(Acquire).into()
-        }
-
-        fn swap(&self, old: u128, new: u128) -> Result<(), u128> {
-            let (old, new) = (u64::try_from(old).unwrap(), u64::try_from(new).unwrap());
-            self.compare_exchange(old, new, AcqRel, Acquire)
-                .map(drop)
-                .map_err(u128::from)
-        }
-    }
-
-    fn books(each: u64) -> Arc<Packed<LoomU64>> {
-        Arc::new(Packed::new([each; DIMENSIONS]).unwrap())
-    }
-
-    #[test]
-    fn loom_two_takers_share_what_fits_both_and_fight_for_what_does_not() {
-        loom::model(|| {
-            let books = books(3);
-            let other = Arc::clone(&books);
-            let thread = loom::thread::spawn(move || other.take([1, 2, 0, 1]).is_ok());
-            let mine = books.take([2, 1, 3, 1]).is_ok();
-            assert!(mine && thread.join().unwrap(), "both fit");
-            assert_eq!(books.read().0, [3, 3, 3, 2]);
-
-            let other = Arc::clone(&books);
-            let thread = loom::thread::spawn(move || other.take([0, 0, 0, 1]).is_ok());
-            let mine = books.take([0, 0, 0, 1]).is_ok();
-            assert!(mine != thread.join().unwrap(), "one of them fits");
-        });
-    }
-
-    #[test]
-    fn loom_what_fits_is_not_refused_while_others_come_and_go() {
-        loom::model(|| {
-            let books = books(2);
-            let other = Arc::clone(&books);
-            let thread = loom::thread::spawn(move || {
-                other.take([1; DIMENSIONS]).unwrap();
-                other.give([1; DIMENSIONS]);
-            });
-            books.take([1; DIMENSIONS]).unwrap();
-            books.give([1; DIMENSIONS]);
-            thread.join().unwrap();
-            assert_eq!(books.read().0, [0; DIMENSIONS]);
-        });
-    }
-
-    #[test]
-    fn loom_after_a_shrink_nothing_more_is_admitted() {
-        loom::model(|| {
-            let books = books(4);
-            let other = Arc::clone(&books);
-            let thread = loom::thread::spawn(move || other.take([3; DIMENSIONS]).is_ok());
-            let used = books.resize([2; DIMENSIONS]).unwrap();
-            // Whoever got in did so before the shrink, and the shrink saw it.
-            let admitted = thread.join().unwrap();
-            assert_eq!(
-                used,
-                if admitted {
-                    [3; DIMENSIONS]
-                } else {
-                    [0; DIMENSIONS]
-                }
-            );
-        });
-    }
-    #[test]
-    fn loom_what_fits_before_and_after_a_shrink_is_not_refused_during_it() {
-        loom::model(|| {
-            let books = books(4);
-            books.take([2; DIMENSIONS]).unwrap();
-            let other = Arc::clone(&books);
-            let thread = loom::thread::spawn(move || {
-                other.give([2; DIMENSIONS]);
-                other.resize([2; DIMENSIONS]).unwrap();
-            });
-            books.take([2; DIMENSIONS]).unwrap();
-            thread.join().unwrap();
-        });
     }
 }

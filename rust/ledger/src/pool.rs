@@ -1,36 +1,36 @@
 //! One pool: a capacity, and who holds what of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering::AcqRel;
+use std::sync::{Arc, Weak};
 
-use ahash::RandomState;
-use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use crate::amounts::{Amounts, DIMENSIONS, Dimension};
-use crate::books::Books;
+use crate::batch::Batch;
 use crate::error::{LedgerError, Refusal, Shortage};
+use crate::lease::{Claim, Lease};
+use crate::names::Names;
+use crate::scope::Scope;
 use crate::slot::{Denied, Slot};
 
-/// Names without a reservation that may be remembered beyond as many as hold one.
-const IDLE_NAMES: usize = 256;
 /// How many holders a refusal names.
 const NAMED: usize = 8;
 /// No over-commitment.
 const PAR: u64 = 1000;
 
-/// A capacity and its holders. Share it behind an [`Arc`].
+/// A capacity and its holders.
 #[derive(Debug)]
 pub struct Pool {
-    name: Box<str>,
-    books: Arc<Books>,
-    /// Every holder's slot. A name that gave everything back stays for a while, so that reserving again
-    /// allocates nothing; [`prune`](Self::prune) bounds how many do.
-    slots: DashMap<Box<str>, Arc<Slot>, RandomState>,
-    /// How many more new names may come before the next look at what can be forgotten.
-    room: AtomicUsize,
+    scope: Arc<Scope>,
+    /// The pool around this one, if it is a quota.
+    outer: Option<Arc<Self>>,
+    names: Arc<Names>,
     /// Guards the capacity as given; what the books admit is derived from it.
     nominal: Mutex<Nominal>,
+    /// The pools inside this one.
+    quotas: Mutex<Vec<Weak<Self>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,66 +74,103 @@ impl Usage {
 /// One holder and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {
-    /// The holder.
+    /// The holder; `pool/holder` if it holds it of a pool inside the one that was asked.
     pub holder: String,
     /// What it holds.
     pub amounts: Amounts,
 }
 
-/// One reservation. It can be copied, and given back once.
-#[derive(Debug, Clone)]
-pub struct Lease {
-    slot: Arc<Slot>,
-    generation: u64,
-}
-
-impl Lease {
-    /// Who holds it.
-    pub fn holder(&self) -> &str {
-        &self.slot.holder
-    }
-
-    /// What is held; `None` once it was given back.
-    pub fn amounts(&self) -> Option<Amounts> {
-        self.slot.held(Some(self.generation))
-    }
-
-    /// Give it back. False: it was given back before, through this handle or by name.
-    pub fn release(&self) -> bool {
-        self.slot.release(Some(self.generation)).is_some()
-    }
-}
-
 impl Pool {
     /// An empty pool.
-    pub fn new(name: &str, capacity: Amounts) -> Self {
-        Self {
-            name: name.into(),
-            books: Arc::new(Books::new(capacity)),
-            slots: DashMap::default(),
-            room: AtomicUsize::new(IDLE_NAMES),
+    pub fn new(name: &str, capacity: Amounts) -> Arc<Self> {
+        Self::with(Scope::new(name, capacity), None)
+    }
+
+    /// A pool inside this one: a quota. What is reserved of it is reserved here too, all or nothing. A
+    /// dimension without a number is limited by this pool only.
+    ///
+    /// Quotas nest; a reservation takes from the outermost pool inwards, under a lock of the outermost, and so
+    /// costs some tens of nanoseconds more a level.
+    pub fn quota(self: &Arc<Self>, name: &str, capacity: [Option<u64>; DIMENSIONS]) -> Arc<Self> {
+        let scope = Scope::inside(&self.scope, name, capacity);
+        let quota = Self::with(scope, Some(Arc::clone(self)));
+        let mut quotas = self.quotas.lock();
+        quotas.retain(|quota| quota.strong_count() > 0);
+        quotas.push(Arc::downgrade(&quota));
+        quota
+    }
+
+    fn with(scope: Scope, outer: Option<Arc<Self>>) -> Arc<Self> {
+        let capacity = scope.capacity();
+        Arc::new(Self {
+            scope: Arc::new(scope),
+            outer,
+            names: Arc::default(),
             nominal: Mutex::new(Nominal {
                 capacity,
                 ratio: [PAR; DIMENSIONS],
             }),
-        }
+            quotas: Mutex::default(),
+        })
     }
 
     /// The pool's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.scope.name
     }
 
     /// Reserve all of `amounts` for `holder`, or nothing.
     ///
     /// # Errors
     /// [`LedgerError::DoesNotFit`], or [`LedgerError::AlreadyHeld`]: one reservation a holder and pool.
+    #[inline]
     pub fn reserve(&self, holder: &str, amounts: Amounts) -> Result<Lease, LedgerError> {
-        let slot = self.slot(holder);
-        match slot.reserve(amounts) {
-            Ok(generation) => Ok(Lease { slot, generation }),
-            Err(denied) => Err(self.refusal(holder, denied)),
-        }
+        let lease = |slot: &Arc<Slot>, generation| Lease {
+            slot: Arc::clone(slot),
+            generation,
+        };
+        self.take(holder, amounts, lease)
+    }
+
+    /// [`reserve`](Self::reserve) without a lease, to be given back by [`release`](Self::release).
+    #[inline]
+    pub fn hold(&self, holder: &str, amounts: Amounts) -> Result<(), LedgerError> {
+        self.take(holder, amounts, |_, _| ())
+    }
+
+    #[inline]
+    fn take<T>(
+        &self,
+        holder: &str,
+        amounts: Amounts,
+        granted: impl FnOnce(&Arc<Slot>, u64) -> T,
+    ) -> Result<T, LedgerError> {
+        let taken = self.scope.parcel(amounts).map_err(Denied::Short);
+        let taken = taken.and_then(|parcel| {
+            self.names.with(&self.scope, holder, |slot| {
+                slot.reserve(parcel)
+                    .map(|generation| granted(slot, generation))
+            })
+        });
+        // A refusal looks at all names: the lock on this one must be gone.
+        taken.map_err(|denied| self.refused(holder, denied))
+    }
+
+    /// Look a holder and what it wants up once, to reserve and give back often.
+    pub fn claim(self: &Arc<Self>, holder: &str, amounts: Amounts) -> Claim {
+        let slot = self.names.with(&self.scope, holder, |slot| {
+            slot.claims.fetch_add(1, AcqRel);
+            Arc::clone(slot)
+        });
+        Claim::new(Arc::clone(self), slot, amounts)
+    }
+
+    /// A holder of many small reservations without names of their own.
+    ///
+    /// # Errors
+    /// [`LedgerError::AlreadyHeld`]: one reservation a holder and pool.
+    pub fn batch(&self, holder: &str) -> Result<Batch, LedgerError> {
+        self.reserve(holder, Amounts::default()).map(Batch::new)
     }
 
     /// Reserve for every one of `requests`, or for none of them.
@@ -148,26 +185,29 @@ impl Pool {
             .iter()
             .try_fold(Amounts::default(), |sum, (_, more)| sum.checked_add(*more));
         let sum = sum.unwrap_or(Amounts::from_array([u64::MAX; DIMENSIONS]));
-        self.books
-            .take(sum)
-            .map_err(|short| self.refusal(first, Denied::Short(short)))?;
-        let mut leases = Vec::with_capacity(requests.len());
+        let taken = self.scope.parcel(sum).and_then(|sum| self.scope.take(sum));
+        taken.map_err(|refused| self.refusal(first, Denied::Short(refused)))?;
+        let mut leases: Vec<Lease> = Vec::with_capacity(requests.len());
         for &(holder, amounts) in requests {
-            let slot = self.slot(holder);
-            match slot.record(amounts) {
-                Ok(generation) => leases.push(Lease { slot, generation }),
-                Err(denied) => {
-                    let rest = &requests[leases.len()..];
-                    let rest = rest.iter().fold(Amounts::default(), |sum, (_, more)| {
-                        sum.checked_add(*more).unwrap_or(sum)
-                    });
-                    self.books.give(rest);
-                    for lease in leases {
-                        lease.release();
-                    }
-                    return Err(self.refusal(holder, denied));
+            let lease = self.names.with(&self.scope, holder, |slot| {
+                let parcel = self.scope.parcel(amounts).ok()?;
+                let generation = slot.record(parcel)?;
+                let slot = Arc::clone(slot);
+                Some(Lease { slot, generation })
+            });
+            let Some(lease) = lease else {
+                // What is recorded goes back by its lease, and the rest here. No sum is beyond the whole.
+                let rest = &requests[leases.len()..];
+                let rest = rest.iter().fold(Amounts::default(), |sum, (_, more)| {
+                    sum.checked_add(*more).unwrap_or(sum)
+                });
+                self.scope.give_amounts(rest);
+                for lease in leases {
+                    lease.release();
                 }
-            }
+                return Err(self.refused(holder, Denied::Held));
+            };
+            leases.push(lease);
         }
         Ok(leases)
     }
@@ -176,59 +216,78 @@ impl Pool {
     ///
     /// # Errors
     /// [`LedgerError::NotHeld`] when it holds nothing.
-    pub fn release(&self, holder: &str) -> Result<Amounts, LedgerError> {
-        let slot = self.slots.get(holder);
-        slot.and_then(|slot| slot.release(None))
-            .ok_or_else(|| LedgerError::NotHeld {
-                pool: self.name.to_string(),
-                holder: holder.to_owned(),
-            })
+    #[inline]
+    pub fn release(&self, holder: &str) -> Result<(), LedgerError> {
+        if self.names.release(holder) {
+            return Ok(());
+        }
+        Err(self.not_held(holder))
+    }
+
+    #[cold]
+    fn not_held(&self, holder: &str) -> LedgerError {
+        LedgerError::NotHeld {
+            pool: self.name().to_owned(),
+            holder: holder.to_owned(),
+        }
     }
 
     /// What `holder` holds.
     pub fn held(&self, holder: &str) -> Option<Amounts> {
-        self.slots.get(holder).and_then(|slot| slot.held(None))
+        self.names.held(holder)
     }
 
-    /// Whether `amounts` would fit now.
+    /// Whether `amounts` would fit now, here and in the pools around this one.
     pub fn fits(&self, amounts: Amounts) -> bool {
-        let free = self.usage().free().as_array();
-        amounts
-            .as_array()
-            .iter()
-            .zip(free)
-            .all(|(want, free)| *want <= free)
+        self.scope.fits(amounts)
     }
 
-    /// What there is and what is taken.
+    /// What there is and what is taken. The capacity of a quota is no more than there is around it.
     pub fn usage(&self) -> Usage {
-        let (used, capacity) = self.books.read();
+        let (used, capacity) = self.scope.read();
         Usage { used, capacity }
     }
 
-    /// Every holder and what it holds, by name.
+    /// Everyone who holds something of this pool, by name, those of the pools inside it included.
     pub fn holders(&self) -> Vec<Holding> {
-        let mut holders: Vec<Holding> = self
-            .slots
-            .iter()
-            .filter_map(|slot| {
-                let amounts = slot.held(None)?;
-                Some(Holding {
-                    holder: slot.key().to_string(),
-                    amounts,
-                })
-            })
-            .collect();
+        let mut holders = Vec::new();
+        self.for_each(&[], &mut |path, holder, amounts| {
+            let holder = joined(path, holder);
+            holders.push(Holding { holder, amounts });
+        });
         holders.sort_unstable_by(|a, b| a.holder.cmp(&b.holder));
-        if self.slots.len() > 2 * holders.len() + IDLE_NAMES {
-            self.prune();
-        }
         holders
+    }
+
+    /// See everyone who holds something: the pools on the way there, the holder, and what it holds.
+    fn for_each(&self, path: &[&str], see: &mut impl FnMut(&[&str], &str, Amounts)) {
+        self.names
+            .for_each(|holder, amounts| see(path, holder, amounts));
+        let quotas: Vec<_> = self
+            .quotas
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for quota in quotas {
+            quota.for_each(&[path, &[quota.name()]].concat(), see);
+        }
     }
 
     /// How many names are remembered, whether they hold something or not.
     pub fn remembered(&self) -> usize {
-        self.slots.len()
+        self.names.len()
+    }
+
+    /// Whether anybody holds anything of it, or a pool inside it is in use.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let mut used = false;
+        self.for_each(&[], &mut |_, _, _| used = true);
+        used || self
+            .quotas
+            .lock()
+            .iter()
+            .any(|quota| quota.strong_count() > 0)
     }
 
     /// The capacity as given, before over-commitment.
@@ -244,7 +303,15 @@ impl Pool {
     /// # Errors
     /// [`LedgerError::TooLarge`] when the pool cannot count that far.
     pub fn resize(&self, capacity: Amounts) -> Result<Usage, LedgerError> {
-        self.change(|nominal| nominal.capacity = capacity)
+        self.resize_with(|_| capacity)
+    }
+
+    /// [`resize`](Self::resize) from what it is to something else, with nobody resizing in between.
+    ///
+    /// # Errors
+    /// As `resize`.
+    pub fn resize_with(&self, next: impl FnOnce(Amounts) -> Amounts) -> Result<Usage, LedgerError> {
+        self.change(|nominal| nominal.capacity = next(nominal.capacity))
     }
 
     /// Lend `thousandths` of a dimension's capacity: 1500 is half as much again as there is.
@@ -265,52 +332,37 @@ impl Pool {
         edit(&mut next);
         let capacity = next.admitted();
         let used = self
-            .books
+            .scope
             .resize(capacity)
             .map_err(|dimension| LedgerError::TooLarge {
-                pool: self.name.to_string(),
+                pool: self.name().to_owned(),
                 dimension,
             })?;
         *nominal = next;
         Ok(Usage { used, capacity })
     }
 
-    fn slot(&self, holder: &str) -> Arc<Slot> {
-        if let Some(slot) = self.slots.get(holder) {
-            return Arc::clone(&slot);
-        }
-        if self
-            .room
-            .fetch_update(Relaxed, Relaxed, |room| room.checked_sub(1))
-            .is_err()
-        {
-            self.prune();
-        }
-        let slot = self
-            .slots
-            .entry(holder.into())
-            .or_insert_with(|| Arc::new(Slot::new(holder, Arc::clone(&self.books))));
-        Arc::clone(&slot)
+    /// A refused reservation by name, which may have made the name.
+    #[cold]
+    fn refused(&self, holder: &str, denied: Denied) -> LedgerError {
+        self.names.tidy(holder);
+        self.refusal(holder, denied)
     }
 
-    /// Forget names that hold nothing. A slot somebody has a handle to stays: under the map's own lock,
-    /// nobody can get a new one.
-    fn prune(&self) {
-        self.slots
-            .retain(|_, slot| slot.held(None).is_some() || Arc::strong_count(slot) > 1);
-        self.room.store(self.slots.len() + IDLE_NAMES, Relaxed);
-    }
-
-    fn refusal(&self, holder: &str, denied: Denied) -> LedgerError {
-        let pool = self.name.to_string();
+    /// Say why. Walks over the holders of the pool that is short, to name the largest.
+    #[cold]
+    pub(crate) fn refusal(&self, holder: &str, denied: Denied) -> LedgerError {
+        let holder = holder.to_owned();
         match denied {
             Denied::Held => LedgerError::AlreadyHeld {
-                pool,
-                holder: holder.to_owned(),
+                pool: self.name().to_owned(),
+                holder,
             },
-            Denied::Short(shortages) => {
-                let holders = self.largest(&shortages);
-                let holder = holder.to_owned();
+            Denied::Short(refused) => {
+                let pool = self.at(refused.depth);
+                let shortages = refused.short.shortages();
+                let holders = pool.largest(&shortages);
+                let pool = pool.name().to_owned();
                 LedgerError::DoesNotFit(Box::new(Refusal {
                     pool,
                     holder,
@@ -321,18 +373,40 @@ impl Pool {
         }
     }
 
+    /// This pool, or the one around it with so many more around that.
+    fn at(&self, depth: usize) -> &Self {
+        match &self.outer {
+            Some(outer) if self.scope.depth() > depth => outer.at(depth),
+            _ => self,
+        }
+    }
+
     /// The largest holders of the first dimension that is short.
     fn largest(&self, shortages: &[Shortage]) -> Vec<(String, u64)> {
         let Some(first) = shortages.first() else {
             return Vec::new();
         };
-        let holders = self.holders().into_iter();
-        let mut holders: Vec<(String, u64)> = holders
-            .map(|held| (held.holder, held.amounts.of(first.dimension)))
-            .filter(|(_, amount)| *amount > 0)
-            .collect();
-        holders.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
-        holders.truncate(NAMED);
-        holders
+        // The smallest of the largest on top, to be replaced.
+        let mut largest = BinaryHeap::with_capacity(NAMED + 1);
+        self.for_each(&[], &mut |path, holder, amounts| {
+            let amount = amounts.of(first.dimension);
+            let more = |Reverse((least, _)): &Reverse<(u64, _)>| amount > *least;
+            if amount > 0 && (largest.len() < NAMED || largest.peek().is_some_and(more)) {
+                largest.push(Reverse((amount, Reverse(joined(path, holder)))));
+                if largest.len() > NAMED {
+                    largest.pop();
+                }
+            }
+        });
+        let largest = largest.into_sorted_vec().into_iter();
+        largest
+            .map(|Reverse((amount, Reverse(holder)))| (holder, amount))
+            .collect()
     }
+}
+
+/// The name of a holder as seen from a pool further out.
+fn joined(path: &[&str], holder: &str) -> String {
+    let parts: Vec<&str> = path.iter().copied().chain([holder]).collect();
+    parts.join("/")
 }

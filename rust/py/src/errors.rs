@@ -64,9 +64,12 @@ impl IntoPython for LedgerError {
             }
             Self::AlreadyHeld { .. } => python::AlreadyHeld::new_err(message),
             Self::NotHeld { .. } => python::NotHeld::new_err(message),
-            Self::UnknownPool { .. } | Self::PoolExists { .. } | Self::TooLarge { .. } => {
-                PyValueError::new_err(message)
-            }
+            Self::UnknownPool { .. }
+            | Self::PoolExists { .. }
+            | Self::PoolInUse { .. }
+            | Self::TooLarge { .. }
+            | Self::Ragged { .. }
+            | Self::BatchFull { .. } => PyValueError::new_err(message),
         }
     }
 }

@@ -1,50 +1,22 @@
 //! `backstay.ledger`: the binding of `rust/ledger`.
 
+mod batch;
+mod lease;
+mod resources;
+
 use std::sync::Arc;
 
-use backstay_ledger::{self as core, Amounts, Dimension, Pool};
-use pyo3::exceptions::PyValueError;
+use backstay_ledger::{self as core, Amounts, LedgerError, Pool};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+pub(crate) use self::batch::Batch;
+pub(crate) use self::lease::{Claim, Lease};
+pub(crate) use self::resources::{Resources, Usage};
+use self::resources::{Thousandths, amounts, show};
 use crate::errors::Raise;
 use crate::shapes::{DimensionName, Size};
-
-/// Thousandths, rounded up: nothing gets less than it asked for. The slack forgives binary fractions.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked to be in range"
-)]
-fn thousandths(value: f64, what: &str) -> PyResult<u64> {
-    const SLACK: f64 = 1e-6;
-    const MOST: f64 = 1e15;
-    let exact = value * 1000.0;
-    if (0.0..MOST).contains(&exact) {
-        return Ok((exact - SLACK).ceil().max(0.0) as u64);
-    }
-    Err(PyValueError::new_err(format!(
-        "{what} must be a number from 0 to 10**12, not {value}"
-    )))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "below 2^53 for every machine there is"
-)]
-fn whole(thousandths: u64) -> f64 {
-    thousandths as f64 / 1000.0
-}
-
-fn amounts(cpus: f64, memory: Option<Size>, storage: Option<Size>, gpus: f64) -> PyResult<Amounts> {
-    let bytes = |size: Option<Size>| size.map_or(0, |Size(bytes)| bytes);
-    Ok(Amounts {
-        cpu_milli: thousandths(cpus, "cpus")?,
-        memory: bytes(memory),
-        storage: bytes(storage),
-        gpu_milli: thousandths(gpus, "gpus")?,
-    })
-}
 
 /// Read a size as people write it: `512M`, `1.5Gi`, powers of 1024 either way.
 ///
@@ -64,159 +36,6 @@ pub(crate) fn format_size(size: u64) -> String {
     core::format_size(size)
 }
 
-/// An amount of every dimension. Compares by value.
-#[pyclass(frozen, eq, hash, get_all, module = "backstay.ledger")]
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Resources {
-    /// CPUs; a thousandth is the smallest part.
-    cpus: f64,
-    /// Bytes of memory.
-    memory: u64,
-    /// Bytes of disk.
-    storage: u64,
-    /// GPUs; a thousandth is the smallest part.
-    gpus: f64,
-}
-
-impl From<Amounts> for Resources {
-    fn from(amounts: Amounts) -> Self {
-        let Amounts {
-            cpu_milli,
-            memory,
-            storage,
-            gpu_milli,
-        } = amounts;
-        Self {
-            cpus: whole(cpu_milli),
-            memory,
-            storage,
-            gpus: whole(gpu_milli),
-        }
-    }
-}
-
-impl std::hash::Hash for Resources {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (
-            self.cpus.to_bits(),
-            self.memory,
-            self.storage,
-            self.gpus.to_bits(),
-        )
-            .hash(state);
-    }
-}
-
-fn show(amounts: Amounts) -> String {
-    let parts = Dimension::ALL.map(|dimension| {
-        let text = dimension.show(amounts.of(dimension));
-        let quote = if matches!(dimension, Dimension::Memory | Dimension::Storage) {
-            "'"
-        } else {
-            ""
-        };
-        format!("{dimension}={quote}{text}{quote}")
-    });
-    parts.join(", ")
-}
-
-#[pymethods]
-impl Resources {
-    fn __repr__(&self) -> PyResult<String> {
-        let amounts = amounts(
-            self.cpus,
-            Some(Size(self.memory)),
-            Some(Size(self.storage)),
-            self.gpus,
-        )?;
-        Ok(format!("Resources({})", show(amounts)))
-    }
-}
-
-/// What a pool has and what is taken of it, at one moment.
-#[pyclass(frozen, eq, get_all, module = "backstay.ledger")]
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Usage {
-    /// What is reserved.
-    used: Resources,
-    /// What is left.
-    free: Resources,
-    /// What may be reserved in all, over-commitment included.
-    capacity: Resources,
-    /// What is reserved beyond the capacity, after the pool has shrunk.
-    excess: Resources,
-}
-
-impl From<core::Usage> for Usage {
-    fn from(usage: core::Usage) -> Self {
-        Self {
-            used: usage.used.into(),
-            free: usage.free().into(),
-            capacity: usage.capacity.into(),
-            excess: usage.excess().into(),
-        }
-    }
-}
-
-#[pymethods]
-impl Usage {
-    fn __repr__(&self) -> PyResult<String> {
-        Ok(format!(
-            "Usage(used={}, capacity={})",
-            self.used.__repr__()?,
-            self.capacity.__repr__()?
-        ))
-    }
-}
-
-/// One reservation. Give it back with `release()`, or use it in a `with` block.
-///
-/// Losing the object gives nothing back: a traceback or a cycle could keep it alive, or end it, at any time.
-#[pyclass(frozen, module = "backstay.ledger")]
-pub(crate) struct Lease(core::Lease);
-
-#[pymethods]
-impl Lease {
-    /// Who holds it.
-    #[getter]
-    fn holder(&self) -> &str {
-        self.0.holder()
-    }
-
-    /// What is held; None once it was given back.
-    #[getter]
-    fn resources(&self) -> Option<Resources> {
-        self.0.amounts().map(Resources::from)
-    }
-
-    /// Whether it is still held.
-    #[getter]
-    fn held(&self) -> bool {
-        self.0.amounts().is_some()
-    }
-
-    /// Give it back. False: it was given back before.
-    fn release(&self) -> bool {
-        self.0.release()
-    }
-
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[pyo3(signature = (*_exception: "object"))]
-    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
-        self.0.release();
-    }
-
-    fn __repr__(&self) -> String {
-        match self.0.amounts() {
-            Some(amounts) => format!("Lease({:?}, {})", self.0.holder(), show(amounts)),
-            None => format!("Lease({:?}, given back)", self.0.holder()),
-        }
-    }
-}
-
 /// Lends CPU, memory, storage and GPUs to named holders.
 ///
 /// A reservation is all or nothing over every dimension, and exact to the thousandth of a CPU, the byte and
@@ -232,53 +51,126 @@ impl Lease {
 pub(crate) struct Ledger(core::Ledger);
 
 impl Ledger {
-    fn pool(&self, name: Option<&str>) -> PyResult<Arc<Pool>> {
-        match name {
-            None => Ok(Arc::clone(self.0.machine())),
-            Some(name) => self.0.pool(name).or_raise(),
+    /// Do something with the pool of this name, or with the machine's own.
+    #[inline]
+    fn with<T>(
+        &self,
+        pool: Option<&str>,
+        act: impl FnOnce(&Arc<Pool>) -> Result<T, LedgerError>,
+    ) -> PyResult<T> {
+        match pool {
+            None => act(self.0.machine()),
+            Some(name) => self.0.pool(name).and_then(|pool| act(&pool)),
         }
+        .or_raise()
+    }
+}
+
+/// What is asked for: given whole, or one by one.
+#[inline]
+fn wanted(resources: Option<&Resources>, one_by_one: Amounts) -> PyResult<Amounts> {
+    match resources {
+        None => Ok(one_by_one),
+        Some(resources) if one_by_one.is_zero() => Ok(resources.0),
+        Some(_) => Err(PyTypeError::new_err(
+            "give the resources whole or one by one, not both",
+        )),
     }
 }
 
 #[pymethods]
 impl Ledger {
     #[new]
-    #[pyo3(signature = (*, cpus = 0.0, memory = None, storage = None, gpus = 0.0))]
-    fn new(cpus: f64, memory: Option<Size>, storage: Option<Size>, gpus: f64) -> PyResult<Self> {
-        Ok(Self(core::Ledger::new(amounts(
-            cpus, memory, storage, gpus,
-        )?)))
+    #[pyo3(signature = (*, cpus = None, memory = None, storage = None, gpus = None))]
+    fn new(
+        cpus: Option<Thousandths>,
+        memory: Option<Size>,
+        storage: Option<Size>,
+        gpus: Option<Thousandths>,
+    ) -> Self {
+        Self(core::Ledger::new(amounts(cpus, memory, storage, gpus)))
     }
 
-    /// Reserve all of it for `holder`, or nothing.
+    /// Reserve all of it for `holder`, or nothing: `Resources`, or their parts one by one.
     ///
     /// Raises:
     ///     DoesNotFit: there is too little left; says of what, and who holds it.
     ///     AlreadyHeld: the holder has a reservation in this pool.
-    #[pyo3(signature = (holder, *, cpus = 0.0, memory = None, storage = None, gpus = 0.0, pool = None))]
+    #[pyo3(signature = (holder, resources = None, *, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of an amount by keyword"
+    )]
     fn reserve(
         &self,
         holder: &str,
-        cpus: f64,
+        resources: Option<&Resources>,
+        cpus: Option<Thousandths>,
         memory: Option<Size>,
         storage: Option<Size>,
-        gpus: f64,
+        gpus: Option<Thousandths>,
         pool: Option<&str>,
     ) -> PyResult<Lease> {
-        let amounts = amounts(cpus, memory, storage, gpus)?;
-        match pool {
-            None => self.0.machine().reserve(holder, amounts),
-            Some(pool) => self
-                .0
-                .pool(pool)
-                .and_then(|pool| pool.reserve(holder, amounts)),
-        }
-        .or_raise()
-        .map(Lease)
+        let want = wanted(resources, amounts(cpus, memory, storage, gpus))?;
+        self.with(pool, |pool| pool.reserve(holder, want))
+            .map(Lease)
     }
 
-    /// Reserve for every holder, or for none: `[("web.1", Resources(...)), ...]` as tuples of
-    /// `(holder, cpus, memory, storage, gpus)`.
+    /// Reserve as `reserve` does, with no lease: to be given back with `release(holder)`.
+    ///
+    /// Raises:
+    ///     DoesNotFit: there is too little left; says of what, and who holds it.
+    ///     AlreadyHeld: the holder has a reservation in this pool.
+    #[pyo3(signature = (holder, resources = None, *, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of an amount by keyword"
+    )]
+    fn hold(
+        &self,
+        holder: &str,
+        resources: Option<&Resources>,
+        cpus: Option<Thousandths>,
+        memory: Option<Size>,
+        storage: Option<Size>,
+        gpus: Option<Thousandths>,
+        pool: Option<&str>,
+    ) -> PyResult<()> {
+        let want = wanted(resources, amounts(cpus, memory, storage, gpus))?;
+        self.with(pool, |pool| pool.hold(holder, want))
+    }
+
+    /// Look a holder and what it wants up once, to reserve and give back often. Reserves nothing yet.
+    #[pyo3(signature = (holder, resources = None, *, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of an amount by keyword"
+    )]
+    fn claim(
+        &self,
+        holder: &str,
+        resources: Option<&Resources>,
+        cpus: Option<Thousandths>,
+        memory: Option<Size>,
+        storage: Option<Size>,
+        gpus: Option<Thousandths>,
+        pool: Option<&str>,
+    ) -> PyResult<Claim> {
+        let want = wanted(resources, amounts(cpus, memory, storage, gpus))?;
+        self.with(pool, |pool| Ok(pool.claim(holder, want)))
+            .map(Claim)
+    }
+
+    /// A holder of many small reservations without names of their own, as packed bytes.
+    ///
+    /// Raises:
+    ///     AlreadyHeld: the holder has a reservation in this pool.
+    #[pyo3(signature = (holder, *, pool = None))]
+    fn batch(&self, holder: &str, pool: Option<&str>) -> PyResult<Batch> {
+        self.with(pool, |pool| pool.batch(holder)).map(Batch)
+    }
+
+    /// Reserve for every holder, or for none: tuples of `(holder, cpus, memory, storage, gpus)`.
     ///
     /// Raises:
     ///     DoesNotFit: the sum does not fit.
@@ -286,18 +178,17 @@ impl Ledger {
     #[pyo3(signature = (requests, *, pool = None))]
     fn reserve_all(
         &self,
-        requests: Vec<(String, f64, Size, Size, f64)>,
+        requests: Vec<(String, Thousandths, Size, Size, Thousandths)>,
         pool: Option<&str>,
     ) -> PyResult<Vec<Lease>> {
-        let mut wanted = Vec::with_capacity(requests.len());
-        for (holder, cpus, memory, storage, gpus) in requests {
-            wanted.push((holder, amounts(cpus, Some(memory), Some(storage), gpus)?));
-        }
-        let wanted: Vec<(&str, Amounts)> = wanted
+        let wanted: Vec<(&str, Amounts)> = requests
             .iter()
-            .map(|(holder, want)| (holder.as_str(), *want))
+            .map(|(holder, cpus, memory, storage, gpus)| {
+                let want = amounts(Some(*cpus), Some(*memory), Some(*storage), Some(*gpus));
+                (holder.as_str(), want)
+            })
             .collect();
-        let leases = self.pool(pool)?.reserve_all(&wanted).or_raise()?;
+        let leases = self.with(pool, |pool| pool.reserve_all(&wanted))?;
         Ok(leases.into_iter().map(Lease).collect())
     }
 
@@ -307,64 +198,82 @@ impl Ledger {
     ///     NotHeld: it holds nothing.
     #[pyo3(signature = (holder, *, pool = None))]
     fn release(&self, holder: &str, pool: Option<&str>) -> PyResult<()> {
-        match pool {
-            None => self.0.machine().release(holder),
-            Some(pool) => self.0.pool(pool).and_then(|pool| pool.release(holder)),
-        }
-        .or_raise()
-        .map(drop)
+        self.with(pool, |pool| pool.release(holder))
     }
 
     /// Whether it would fit now.
-    #[pyo3(signature = (*, cpus = 0.0, memory = None, storage = None, gpus = 0.0, pool = None))]
+    #[pyo3(signature = (resources = None, *, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
     fn fits(
         &self,
-        cpus: f64,
+        resources: Option<&Resources>,
+        cpus: Option<Thousandths>,
         memory: Option<Size>,
         storage: Option<Size>,
-        gpus: f64,
+        gpus: Option<Thousandths>,
         pool: Option<&str>,
     ) -> PyResult<bool> {
-        Ok(self.pool(pool)?.fits(amounts(cpus, memory, storage, gpus)?))
+        let want = wanted(resources, amounts(cpus, memory, storage, gpus))?;
+        self.with(pool, |pool| Ok(pool.fits(want)))
     }
 
     /// What `holder` holds, or None.
     #[pyo3(signature = (holder, *, pool = None))]
     fn held(&self, holder: &str, pool: Option<&str>) -> PyResult<Option<Resources>> {
-        Ok(self.pool(pool)?.held(holder).map(Resources::from))
+        self.with(pool, |pool| Ok(pool.held(holder).map(Resources)))
     }
 
     /// What there is and what is taken, at one moment.
     #[pyo3(signature = (*, pool = None))]
     fn usage(&self, pool: Option<&str>) -> PyResult<Usage> {
-        Ok(self.pool(pool)?.usage().into())
+        self.with(pool, |pool| Ok(Usage(pool.usage())))
     }
 
-    /// Every holder and what it holds, by name.
+    /// Every holder and what it holds, by name; `fleet/web.1` is `web.1` in the pool `fleet` within this one.
     #[pyo3(signature = (*, pool = None) -> "dict[str, Resources]")]
     fn holders<'py>(&self, py: Python<'py>, pool: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
-        let pool = self.pool(pool)?;
+        let held = self.with(pool, |pool| Ok(py.detach(|| pool.holders())))?;
         let holders = PyDict::new(py);
-        for held in py.detach(|| pool.holders()) {
-            holders.set_item(held.holder, Resources::from(held.amounts))?;
+        for held in held {
+            holders.set_item(held.holder, Resources(held.amounts))?;
         }
         Ok(holders)
     }
 
-    /// Add a pool beside the machine's own: another disk, another node.
-    #[pyo3(signature = (name, *, cpus = 0.0, memory = None, storage = None, gpus = 0.0))]
+    /// Add a pool: beside the machine's own (another disk, another node), or `within` another as a quota.
+    ///
+    /// What is reserved of a quota is reserved of the pool around it too, all or nothing. Quotas nest.
+    /// What is not named is none, and in a quota without a limit of its own.
+    #[pyo3(signature = (name, *, cpus = None, memory = None, storage = None, gpus = None, within = None))]
     fn add_pool(
         &self,
         name: &str,
-        cpus: f64,
+        cpus: Option<Thousandths>,
         memory: Option<Size>,
         storage: Option<Size>,
-        gpus: f64,
+        gpus: Option<Thousandths>,
+        within: Option<&str>,
     ) -> PyResult<()> {
-        self.0
-            .add_pool(name, amounts(cpus, memory, storage, gpus)?)
-            .or_raise()
-            .map(drop)
+        let capacity = [
+            cpus.map(|cpus| cpus.0),
+            memory.map(|size| size.0),
+            storage.map(|size| size.0),
+            gpus.map(|gpus| gpus.0),
+        ];
+        let added = if let Some(outer) = within {
+            self.0.add_quota(name, outer, capacity)
+        } else {
+            let capacity = capacity.map(Option::unwrap_or_default);
+            self.0.add_pool(name, Amounts::from_array(capacity))
+        };
+        added.or_raise().map(drop)
+    }
+
+    /// Take a pool away that nobody holds anything of.
+    ///
+    /// Raises:
+    ///     ValueError: it is in use, or there is none.
+    fn remove_pool(&self, name: &str) -> PyResult<()> {
+        self.0.remove_pool(name).or_raise()
     }
 
     /// The names of all pools; the first, `machine`, is the one used where none is named.
@@ -377,23 +286,21 @@ impl Ledger {
     #[pyo3(signature = (*, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
     fn resize(
         &self,
-        cpus: Option<f64>,
+        cpus: Option<Thousandths>,
         memory: Option<Size>,
         storage: Option<Size>,
-        gpus: Option<f64>,
+        gpus: Option<Thousandths>,
         pool: Option<&str>,
     ) -> PyResult<Usage> {
-        let pool = self.pool(pool)?;
-        let mut capacity = pool.capacity();
-        if let Some(cpus) = cpus {
-            capacity.cpu_milli = thousandths(cpus, "cpus")?;
-        }
-        capacity.memory = memory.map_or(capacity.memory, |Size(bytes)| bytes);
-        capacity.storage = storage.map_or(capacity.storage, |Size(bytes)| bytes);
-        if let Some(gpus) = gpus {
-            capacity.gpu_milli = thousandths(gpus, "gpus")?;
-        }
-        pool.resize(capacity).or_raise().map(Usage::from)
+        self.with(pool, |pool| {
+            pool.resize_with(|capacity| Amounts {
+                cpu_milli: cpus.map_or(capacity.cpu_milli, |cpus| cpus.0),
+                memory: memory.map_or(capacity.memory, |size| size.0),
+                storage: storage.map_or(capacity.storage, |size| size.0),
+                gpu_milli: gpus.map_or(capacity.gpu_milli, |gpus| gpus.0),
+            })
+        })
+        .map(Usage)
     }
 
     /// Lend `ratio` times what there is of a dimension (`cpus`, `memory`, `storage`, `gpus`).
@@ -401,14 +308,11 @@ impl Ledger {
     fn over_commit(
         &self,
         dimension: DimensionName,
-        ratio: f64,
+        ratio: Thousandths,
         pool: Option<&str>,
     ) -> PyResult<Usage> {
-        let ratio = thousandths(ratio, "ratio")?;
-        self.pool(pool)?
-            .over_commit(dimension.0, ratio)
-            .or_raise()
-            .map(Usage::from)
+        self.with(pool, |pool| pool.over_commit(dimension.0, ratio.0))
+            .map(Usage)
     }
 
     fn __repr__(&self) -> String {

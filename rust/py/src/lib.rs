@@ -43,7 +43,7 @@ mod _core {
     #[pymodule_export]
     use crate::graph::Graph;
     #[pymodule_export]
-    use crate::ledger::{Lease, Ledger, Resources, Usage, format_size, parse_size};
+    use crate::ledger::{Batch, Claim, Lease, Ledger, Resources, Usage, format_size, parse_size};
     #[pymodule_export]
     use crate::metrics::{Counter, Gauge, Histogram, MetricRegistry};
     #[pymodule_export]
