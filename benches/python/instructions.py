@@ -3,7 +3,7 @@
     python benches/python/instructions.py [--write] [--profile PROFILE] [WORKLOAD ...]
 
 Instructions do not depend on what else the machine does, so this can fail a build where a time could not.
-Each workload of `benches/src/bin/instructions.rs` runs at two lengths under valgrind's callgrind, and the
+Each workload of `benches/src/bin/workloads.rs` runs at two lengths under valgrind's callgrind, and the
 difference is divided by the difference in length. More than `TOLERANCE` above the baseline fails; as much
 below says to store the better figure with `--write`. Another compiler gives other counts: then nothing is
 compared, and that is said.
@@ -60,7 +60,7 @@ def require_valgrind() -> None:
 def build(profile: str) -> Path:
     """Build the program that runs the workloads; returns where it is."""
     command = ["cargo", "build", "-q", "--profile", profile, "-p", "backstay-benches"]
-    command += ["--bin", "instructions", "--message-format=json"]
+    command += ["--bin", "workloads", "--message-format=json"]
     done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     messages = (json.loads(line) for line in done.stdout.splitlines())
     return Path(next(filter(None, (message.get("executable") for message in messages))))

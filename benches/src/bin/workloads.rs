@@ -1,8 +1,9 @@
-//! One workload, so many times over, for a tool that counts instructions: `instructions WORKLOAD TIMES`.
+//! One workload, so many times over, for a tool that counts instructions: `workloads WORKLOAD TIMES`.
 //!
 //! Instructions do not depend on what else the machine does, so where they can stand for time they can be
 //! held against a stored baseline on any machine. `benches/python/instructions.py` runs each workload at two
-//! lengths under callgrind and takes the difference, which leaves start-up out.
+//! lengths under callgrind and takes the difference, which leaves start-up out. `benches/python/targeting.py`
+//! runs them as built in several ways, and compares the processor time.
 
 #![allow(
     clippy::print_stdout,
@@ -20,6 +21,11 @@ use backstay_mcp::{Envelope, Limits, RawJson, Rewrite};
 use backstay_registry::{Instance, Registry};
 use backstay_telemetry::{LATENCY_SECONDS, Registry as Series};
 use bytes::Bytes;
+
+/// To be compared with the system's allocator.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A name, and what runs it so many times.
 type Workload = (&'static str, fn(u64));
@@ -49,7 +55,7 @@ fn main() -> ExitCode {
     };
     let work = WORKLOADS.iter().find(|(known, _)| *known == name);
     let (Some((_, work)), Ok(times)) = (work, times.parse()) else {
-        eprintln!("usage: instructions [WORKLOAD TIMES]; without arguments it lists the workloads");
+        eprintln!("usage: workloads [WORKLOAD TIMES]; without arguments it lists the workloads");
         return ExitCode::from(2);
     };
     work(times);
