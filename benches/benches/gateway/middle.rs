@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -18,7 +18,6 @@ use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::net::TcpListener;
 
 use crate::server;
@@ -107,10 +106,10 @@ impl Middle {
 
     /// nginx as a reverse proxy with a connection pool, one process, no logs; none where it is not installed.
     pub fn nginx(upstream: SocketAddr, dir: &Path) -> Option<Self> {
-        // It takes the listener over, as its own upgrade does, so clients can connect before it is up.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        fcntl_setfd(&listener, FdFlags::empty()).unwrap();
+        // Bound only to find a port that is free; nginx binds it a moment later.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
         std::fs::create_dir_all(dir).unwrap();
         let at = dir.display();
         let config = format!(
@@ -133,20 +132,35 @@ impl Middle {
         std::fs::write(&file, config).unwrap();
         let process = Command::new("nginx")
             .args(["-p".as_ref(), dir, "-c".as_ref(), &*file])
-            .env("NGINX", format!("{};", listener.as_raw_fd()))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .ok()?;
         let schedstat = format!("/proc/{}/schedstat", process.id());
-        Some(Self {
+        let nginx = Self {
             name: "nginx",
             address,
             path: "/mcp",
             tool: "echo",
             schedstat: Some(schedstat.into()),
             process: Some(process),
-        })
+        };
+        nginx.is_up().then_some(nginx)
+    }
+
+    /// Waits until a program listens; false where it does not come to that.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nginx has no way to say that it listens"
+    )]
+    fn is_up(&self) -> bool {
+        for _ in 0..1000 {
+            if std::net::TcpStream::connect(self.address).is_ok() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
     }
 
     pub fn gateway_over_http(upstream: SocketAddr, dir: &Path) -> Self {
