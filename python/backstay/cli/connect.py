@@ -22,6 +22,17 @@ def command(settings: Settings, service: str | None) -> None:
     `-f /path/to/backstay.yaml connect` as its arguments. The fleet must be up; when its daemon restarts, the
     connection is made again.
     """
-    from backstay.client.bridge import bridge
+    import signal
+    from contextlib import suppress
+    from urllib.parse import quote
 
-    bridge(locate.state_dir(settings), service)
+    from backstay import _core
+    from backstay.client import sockets
+
+    gateway = locate.state_dir(settings) / sockets.GATEWAY
+    # Said here, where it can be read: later it could only be answered to requests.
+    sockets.connect(gateway, timeout=10).close()
+    # The bridge is Rust and does not come back to have Python look at signals.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with suppress(BrokenPipeError):  # The client is gone, and with it whoever could be told.
+        _core.connect_bridge(str(gateway), "/mcp" if service is None else f"/mcp/{quote(service, safe='')}")

@@ -170,3 +170,37 @@ pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
         .unwrap_or_default();
     response.status() == StatusCode::OK && kind.starts_with("text/event-stream")
 }
+
+/// The one answer that a response holds, as JSON or as an event; what else is said before it is of no use yet.
+pub(super) async fn read_answer(
+    response: Response<Incoming>,
+    id: Option<&RawJson>,
+) -> Result<Envelope, RpcError> {
+    let streams = is_stream(&response);
+    let mut body = response.into_body();
+    if !streams {
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|_| unreachable(Failure::Lost))?;
+        return Envelope::parse(bytes.to_bytes(), Limits::default()).map_err(|error| {
+            RpcError::new(
+                jsonrpc::INTERNAL_ERROR,
+                format!("the gateway's answer: {error}"),
+            )
+        });
+    }
+    let mut parser = Parser::new(Limits::default().max_bytes);
+    while let Some(Ok(frame)) = body.frame().await {
+        let mut piece = frame.into_data().unwrap_or_default();
+        while let Ok(Some(event)) = parser.next(&mut piece) {
+            if let Ok(message) = Envelope::parse(event.data, Limits::default())
+                && matches!(message.kind(), Kind::Response | Kind::Error)
+                && message.id().as_ref() == id
+            {
+                return Ok(message);
+            }
+        }
+    }
+    Err(unreachable(Failure::Lost))
+}

@@ -1,5 +1,6 @@
 //! HTTP over the gateway's unix socket, one connection a request: to a daemon that may be restarting.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Nobody was there for long: it was never sent.
-    Nobody(std::io::Error),
+    Nobody(io::Error),
     /// The connection ended before the answer came.
     Lost,
 }
@@ -80,14 +81,20 @@ impl Link {
             .map_err(|_| Failure::Lost)
     }
 
-    /// Connects, and tries again while a daemon may be on its way.
-    async fn reach(&self) -> std::io::Result<tokio::net::UnixStream> {
+    /// Connects, and tries again while a daemon may be on its way. The keeper holds the socket for it: where there is
+    /// no socket, there is no fleet.
+    async fn reach(&self) -> io::Result<tokio::net::UnixStream> {
         let deadline = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
         loop {
             match connect(&self.socket).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) if Instant::now() + pause > deadline => return Err(error),
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        || Instant::now() + pause > deadline =>
+                {
+                    return Err(error);
+                }
                 Err(_) => tokio::time::sleep(pause).await,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

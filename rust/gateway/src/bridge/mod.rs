@@ -28,6 +28,8 @@ use session::Session;
 
 /// Messages that may wait for a slow reader of stdout.
 const WAITING: usize = 256;
+/// Requests that may be under way; further ones are refused.
+const AT_ONCE: usize = 4096;
 /// How long answers that are on their way are waited for when stdin has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -91,6 +93,14 @@ async fn take(
             // Nothing else can be said before it is answered.
             Ok(message) if message.kind() == Kind::Request && message.method() == "initialize" => {
                 Arc::clone(session).open(message).await;
+            }
+            Ok(message) if message.kind() == Kind::Request && calls.len() >= AT_ONCE => {
+                let error = RpcError::new(
+                    jsonrpc::CONNECTION_CLOSED,
+                    "too many requests are under way",
+                );
+                let error = jsonrpc::error(message.id().as_ref(), &error);
+                let _ = out.send(error.into()).await;
             }
             Ok(message) if message.kind() == Kind::Request => {
                 let session = Arc::clone(session);

@@ -5,17 +5,16 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use backstay_mcp::{Envelope, Limits, RawJson, RpcError, jsonrpc};
+use backstay_mcp::{Envelope, RawJson, RpcError, jsonrpc};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::ask::{Ended, is_stream};
+use super::ask::{Ended, is_stream, read_answer};
 use super::link::{Failure, Link};
 
 /// How often a request is asked again that changes nothing.
@@ -94,18 +93,7 @@ impl Session {
             .and_then(|id| id.to_str().ok())
             .unwrap_or_default()
             .to_owned();
-        let bytes = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|_| unreachable(Failure::Lost))?
-            .to_bytes();
-        let answer = Envelope::parse(bytes, Limits::default()).map_err(|error| {
-            RpcError::new(
-                jsonrpc::INTERNAL_ERROR,
-                format!("the gateway's answer: {error}"),
-            )
-        })?;
+        let answer = read_answer(response, initialize.id().as_ref()).await?;
         if let Some(error) = answer.error() {
             return Err(RpcError::read(&error));
         }
