@@ -85,7 +85,7 @@ class FakeFleet:
         self.wanted = stack
         return await self._deploy("up", touched, State.READY)
 
-    async def plan(self, stack: Stack) -> FleetPlan:
+    async def plan(self, stack: Stack, *, environ: Mapping[str, str] | None = None) -> FleetPlan:
         steps = [PlanStep(action="start", service=name, reason="new") for name in stack.services]
         return FleetPlan(steps=steps, cpus=0.0, memory=0)
 

@@ -235,9 +235,14 @@ class Fleet(Described):
 
     async def plan(self, *services: str) -> FleetPlan:
         """Say what `up` would change, and change nothing."""
+        from backstay.config.secrets import secret_environment
         from backstay.deploy.status import FleetPlan
 
-        request = {"stack": self.stack.model_dump(mode="json"), "services": services}
+        request = {
+            "stack": self.stack.model_dump(mode="json"),
+            "services": services,
+            "environ": secret_environment(self.stack, os.environ),
+        }
         try:
             return FleetPlan.model_validate(await self._control.post("/api/plan", request))
         except DaemonNotRunning:

@@ -89,6 +89,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
     await Fleet.attach(tmp_path).down()
     assert leftovers(tmp_path) == []
     assert not (tmp_path / ".backstay" / "control.sock").exists()
+    assert not (tmp_path / ".backstay" / "run" / "environ.json").exists()
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -326,6 +327,74 @@ async def test_instances_see_a_clean_environment(town: Town, monkeypatch: pytest
     assert seen["PORT"] == seen["PORT_WEB_UI"]
     assert seen["PATH"] == os.environ["PATH"]
     assert not [name for name in seen if name.startswith("LISTEN_")]
+
+
+KEYED = """
+  counter:
+    command: PYTHON COUNTER
+    mcp: {transport: stdio}
+    environment: {KEY: "{{ secrets.key }}"}
+    secrets: [key]
+"""
+
+
+def files_with(folder: Path, text: str) -> dict[str, int]:
+    """Give the files below a folder that hold a text, with who may read them."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and text.encode() in path.read_bytes():
+            found[str(path.relative_to(folder))] = path.stat().st_mode & 0o777
+    return found
+
+
+async def test_a_changed_secret_is_another_revision_and_outlives_the_daemon(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+):
+    import hashlib
+    import json
+
+    secrets = "secrets: {key: {environment: TOWN_KEY}}\n"
+    monkeypatch.setenv("TOWN_KEY", "correct-horse")
+    await town.fleet(KEYED, more=secrets).up()
+    monkeypatch.setenv("TOWN_KEY", "battery-staple")
+    fleet = town.fleet(KEYED, more=secrets)
+    assert [step.reason for step in (await fleet.plan()).steps] == ["the secret `key` changed"]
+    await fleet.up()
+    assert (await fleet.status()).services[0].revision == 2
+    assert [step.action for step in (await fleet.plan()).steps] == ["keep"]
+
+    daemon = (await fleet.status()).daemon.pid
+    os.kill(daemon, signal.SIGKILL)
+
+    async def another() -> bool:
+        status = await fleet.status()
+        return status.daemon.pid != daemon and status.ready
+
+    await until(another)
+    await fleet.restart("counter")
+    seen = json.loads((await fleet.call("counter", "environment")).text)
+    assert seen["KEY"] == "battery-staple", "a daemon that nobody handed anything knows it"
+    state = town.folder / ".backstay"
+    assert files_with(state, "battery-staple") == {"run/environ.json": 0o600}
+    assert files_with(state, hashlib.sha256(b"battery-staple").hexdigest()[:12]) == {}
+    assert (state / "seal.key").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_secret_whose_file_changed_is_another_revision(town: Town):
+    import json
+
+    (town.folder / "key.txt").write_text("correct-horse")
+    secrets = "secrets: {key: {file: ./key.txt}}\n"
+    fleet = town.fleet(KEYED, more=secrets)
+    await fleet.up()
+    before = pids(await fleet.status())
+    await fleet.up()
+    assert pids(await fleet.status()) == before
+    (town.folder / "key.txt").write_text("battery-staple")
+    await fleet.up()
+    seen = json.loads((await fleet.call("counter", "environment")).text)
+    assert seen["KEY"] == "battery-staple"
+    assert files_with(town.folder / ".backstay", "battery-staple") == {}
 
 
 async def test_stop_start_scale_and_restart(town: Town):

@@ -192,3 +192,17 @@ def test_a_server_over_http_is_probed_before_it_is_spoken_to(tmp_path: Path):
     assert spec.probe.kind == {"tcp": {"port": 23000}}
     service = stack(tmp_path, services).services["web"]
     assert server_url(service, {"http": 23000}) == "http://127.0.0.1:23000/m"
+
+
+def test_a_secret_that_changed_replaces_who_reads_it_and_nobody_else(tmp_path: Path):
+    services = "  reads: {command: x}\n  other: {command: y}"
+    read, leases = stack(tmp_path, services), book()
+    fleet = begun(prepare(read, Fleet(), leases, {}, seals={"reads": {"key": "aa"}}))
+    same = prepare(read, fleet, leases, {}, seals={"reads": {"key": "aa"}})
+    assert {plan.action for plan in same.planned.values()} == {"keep"}
+    changed = prepare(read, fleet, leases, {}, seals={"reads": {"key": "bb"}})
+    assert {name: plan.action for name, plan in changed.planned.items()} == {
+        "reads": "replace",
+        "other": "keep",
+    }
+    assert changed.planned["reads"].reason == "the secret `key` changed"

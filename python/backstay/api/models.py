@@ -23,7 +23,8 @@ class UpRequest(_Request):
     )
     atomic: bool = Field(default=False, description="Go back to what ran before if any service fails.")
     environ: dict[str, str] = Field(
-        default_factory=dict, description="Proxy, certificate and registry variables for installations."
+        default_factory=dict,
+        description="Proxy, certificate and registry variables for installations, and the secrets'.",
     )
 
 
@@ -32,6 +33,9 @@ class PlanRequest(_Request):
 
     stack: Stack
     services: list[str] = Field(default_factory=list)
+    environ: dict[str, str] = Field(
+        default_factory=dict, description="Variables that hold secrets: a changed one is another revision."
+    )
 
 
 class ScaleRequest(_Request):

@@ -103,7 +103,7 @@ async def status(fleet: FleetControl) -> FleetStatus:
 async def plan(fleet: FleetControl, body: PlanRequest) -> FleetPlan:
     """Say what bringing up a stack would change, and change nothing."""
     stack, chosen = select(fleet.stack(), body.stack, body.services)
-    plan = await fleet.plan(stack)
+    plan = await fleet.plan(stack, environ=body.environ)
     if not chosen:
         return plan
     return plan.model_copy(update={"steps": [step for step in plan.steps if step.service in chosen]})

@@ -42,6 +42,20 @@ def secret_values(stack: Stack, service: Service, environ: Mapping[str, str]) ->
     return found
 
 
+def secret_bytes(stack: Stack, name: str, environ: Mapping[str, str]) -> bytes:
+    """Read what one of the stack's secrets says, byte for byte.
+
+    Raises:
+        OSError: its file cannot be read.
+        KeyError: its variable is set neither in the environment nor in `.env`, or there is no such secret.
+    """
+    secret = stack.secrets[name]
+    if secret.file is not None:
+        return Path(secret.file).read_bytes()
+    assert secret.environment is not None
+    return _variable(stack, secret.environment, environ).encode("utf-8", "surrogateescape")
+
+
 def secret_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of `environ` that hold the stack's secrets: what `up` hands to the daemon."""
     names = {secret.environment for secret in stack.secrets.values() if secret.environment is not None}

@@ -11,6 +11,7 @@ from backstay.deploy.actor import Actor
 from backstay.deploy.admission import LeaseBook
 from backstay.deploy.build import Launched
 from backstay.deploy.fleet import FleetController, restore_configs
+from backstay.deploy.handed import HandedOver
 from backstay.deploy.installer import PackageInstaller
 from backstay.deploy.journal import Journal
 from backstay.deploy.memory import load_fleet
@@ -78,8 +79,9 @@ async def assemble(
     memory: Memory, engine: Engine, *, state_dir: Path, environ: Mapping[str, str], gateway_url: str
 ) -> Assembled:
     """Put the parts together; nothing is started yet."""
+    environ = {**environ, **HandedOver(state_dir).load()}
     journal = Journal(memory.store)
-    installer = PackageInstaller(dict(environ))
+    installer = PackageInstaller(environ)
     ports = memory.stack.ports if memory.stack else None
     first, last = (ports.first, ports.last) if ports else DEFAULT_RANGE
     book = LeaseBook(Ledger(**capacity(state_dir)), Ports(first, last))

@@ -42,7 +42,7 @@ class BrokenFleet:
         """Say why it cannot be."""
         self._refuse()
 
-    async def plan(self, stack: Stack) -> FleetPlan:
+    async def plan(self, stack: Stack, *, environ: Mapping[str, str] | None = None) -> FleetPlan:
         """Say why it cannot be."""
         self._refuse()
 

@@ -54,7 +54,7 @@ class FleetControl(Protocol):
         """
         ...
 
-    async def plan(self, stack: Stack) -> FleetPlan:
+    async def plan(self, stack: Stack, *, environ: Mapping[str, str] | None = None) -> FleetPlan:
         """Say what `up` would do; changes nothing."""
         ...
 

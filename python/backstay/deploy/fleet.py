@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from backstay.api.selection import unknown
 from backstay.deploy.census import Census
+from backstay.deploy.handed import HandedOver
 from backstay.deploy.inputs import Begin, Change
 from backstay.deploy.logs import read_logs
 from backstay.deploy.memory import dump_deploy, dump_service
 from backstay.deploy.plan import instance_names
 from backstay.deploy.prepare import prepare, wishes_of
 from backstay.deploy.report import fleet_status
+from backstay.deploy.seals import sealed
 from backstay.deploy.state import Goal, Placement
 from backstay.errors import ConfigError, DeployFailed, UnknownService
 
@@ -58,6 +60,7 @@ class FleetController:
     ) -> None:
         self._actor = actor
         self._state_dir = state_dir
+        self._handed = HandedOver(state_dir)
         self._generation = generation
         self._started_at = time.time()
         self._keeper = os.getppid()  # read now: once it is gone we are somebody else's child
@@ -91,31 +94,40 @@ class FleetController:
         actor, deploy = self._actor, self._new_id("up")
         async with self._turn_of(deploy):
             self._same_address(stack)
-            if environ:
-                actor.blueprints.environ |= environ
-            self._installer.environ = actor.blueprints.environ
+            handed = await asyncio.to_thread(self._handed.kept, stack, environ or {})
+            environment = {**actor.blueprints.environ, **handed}
+            seals = await asyncio.to_thread(sealed, stack, environment, self._state_dir)
+            self._installer.environ = environment
             self._installer.begin(stack.dir)
             if actor.blueprints.stack is None or actor.blueprints.stack.ports != stack.ports:
                 actor.book.use_range(stack.ports.first, stack.ports.last)
             with actor.book.attempt():
-                prepared = prepare(stack, actor.fleet, actor.book, self._last_numbers, atomic=atomic)
+                prepared = prepare(
+                    stack, actor.fleet, actor.book, self._last_numbers, atomic=atomic, seals=seals
+                )
                 changes = {
                     name: plan.change
                     for name, plan in prepared.planned.items()
                     if not services or name in services
                 }
+                await asyncio.to_thread(self._handed.keep, handed)
+                actor.blueprints.environ = environment
                 await self._begin(Begin(deploy, "up", changes, atomic), stack)
                 for name in prepared.planned.keys() - changes.keys():
                     actor.settle_leases(name)
         return deploy
 
-    async def plan(self, stack: Stack) -> FleetPlan:
+    async def plan(self, stack: Stack, *, environ: Mapping[str, str] | None = None) -> FleetPlan:
         """Say what `up` would do; changes nothing."""
         await self._actor.adopted.wait()
+        environment = {**self._actor.blueprints.environ, **(environ or {})}
+        seals = await asyncio.to_thread(sealed, stack, environment, self._state_dir)
         prepared: Prepared | None = None
         try:
             with self._actor.book.attempt():
-                prepared = prepare(stack, self._actor.fleet, self._actor.book, self._last_numbers)
+                prepared = prepare(
+                    stack, self._actor.fleet, self._actor.book, self._last_numbers, seals=seals
+                )
                 raise _Undo
         except _Undo:
             assert prepared is not None
@@ -141,6 +153,7 @@ class FleetController:
         for instance in actor.book.holders():
             actor.book.release(instance)
         await actor.store.accept(facts={"stack": None, "gateway": None, "deploy": None}, leases={})
+        await asyncio.to_thread(self._handed.forget)
         actor.journal.record("fleet.down")
         actor.journal.close()
         self.ended.set()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backstay.deploy.admission import LeaseBook, Wish, needs_of, wish_of
 from backstay.deploy.plan import Planned, changes, describe, instance_names
+from backstay.deploy.seals import NO_SEALS
 from backstay.deploy.wanted import PortTable, port_references, wanted_stack
 from backstay.errors import ResourceError
 from backstay.graph import Graph
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from backstay.config import Service, Stack
+    from backstay.deploy.seals import Seals
     from backstay.deploy.state import Fleet, Placement
     from backstay.deploy.status import FleetPlan
 
@@ -33,9 +35,15 @@ class Prepared:
 
 
 def prepare(
-    stack: Stack, fleet: Fleet, book: LeaseBook, last_numbers: Mapping[str, int], *, atomic: bool = False
+    stack: Stack,
+    fleet: Fleet,
+    book: LeaseBook,
+    last_numbers: Mapping[str, int],
+    *,
+    atomic: bool = False,
+    seals: Seals = NO_SEALS,
 ) -> Prepared:
-    """Plan a stack and take what it needs.
+    """Plan a stack and take what it needs; `seals` tell whether its secrets have changed.
 
     Raises:
         CycleError: services depend on one another in a circle.
@@ -48,7 +56,7 @@ def prepare(
     with book.attempt():
         table, referenced = _ports_that_others_name(stack, fleet, book)
         all_gpus = int(book.ledger.usage().capacity.gpus)
-        wanted = wanted_stack(stack, table, referenced, all_gpus=all_gpus)
+        wanted = wanted_stack(stack, table, referenced, all_gpus=all_gpus, seals=seals)
         planned = changes(fleet, wanted, last_numbers)
         planned = _admit(stack, fleet, book, planned, atomic=atomic)
         return Prepared(planned, describe(planned, levels, book.all_ports()))

@@ -1,8 +1,8 @@
 """From the stack file's words to the facts that decisions need.
 
-A service's fingerprint is made of those parts of its configuration that a running process cannot take on: a
-change of any of them is a new revision. What the gateway applies by itself (tools, prefix), how many
-instances there are, and what it depends on can change under running processes.
+A service's fingerprint is made of those parts of its configuration that a running process cannot take on,
+and of the seals of its secrets: a change of any of them is a new revision. What the gateway applies by itself
+(tools, prefix), how many instances there are, and what it depends on can change under running processes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from backstay.config.templates import references
+from backstay.deploy.seals import NO_SEALS
 from backstay.deploy.state import Condition, Need, Order, Pace, Revision
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from backstay.config import Service, Stack
     from backstay.config.models import RollbackConfig, UpdateConfig
+    from backstay.deploy.seals import Seals
 
 __all__ = ["PortTable", "Wanted", "port_references", "wanted_of"]
 
@@ -49,12 +51,13 @@ def wanted_of(
     all_gpus: int,
     pinned: bool = False,
     job: bool = False,
+    seals: Mapping[str, str] | None = None,
 ) -> Wanted:
     """Take the facts of a service out of its configuration.
 
     `pinned`: its ports are others' business too, and the same from one revision to the next.
     """
-    parts = _parts(service, ports, str(stack.dir))
+    parts = _parts(service, ports, str(stack.dir), seals or {})
     mcp = service.mcp
     remote = mcp is not None and mcp.url is not None
     probe = service.healthcheck.probe if service.healthcheck else None
@@ -121,11 +124,14 @@ def _process_part(service: Service) -> dict[str, Any]:
     return part
 
 
-def _parts(service: Service, ports: PortTable, folder: str) -> tuple[tuple[str, str], ...]:
+def _parts(
+    service: Service, ports: PortTable, folder: str, seals: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
     part = _process_part(service)
     parts = [(key, _digest(value)) for key, value in sorted(part.items())]
     for other, port in sorted(set(port_references(service))):
         parts.append((f"the port of `{other}`", str(ports.get(other, {}).get(port, "?"))))
+    parts += [(f"the secret `{name}`", seal) for name, seal in sorted(seals.items())]
     if any(reference.name[0] == "fleet" for text in _texts(part) for reference in references(text)):
         parts.append(("the fleet's folder", folder))
     return tuple(parts)
@@ -168,7 +174,12 @@ def _pace(config: UpdateConfig | RollbackConfig, *, pinned: bool) -> Pace:
 
 
 def wanted_stack(
-    stack: Stack, ports: PortTable, referenced: frozenset[str], *, all_gpus: int
+    stack: Stack,
+    ports: PortTable,
+    referenced: frozenset[str],
+    *,
+    all_gpus: int,
+    seals: Seals = NO_SEALS,
 ) -> Mapping[str, Wanted]:
     """Take the facts of every service of a stack."""
     jobs = {
@@ -185,6 +196,7 @@ def wanted_stack(
             all_gpus=all_gpus,
             pinned=name in referenced or any(port != "auto" for port in service.ports.values()),
             job=name in jobs,
+            seals=seals.get(name),
         )
         for name, service in stack.services.items()
     }
