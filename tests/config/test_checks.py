@@ -117,3 +117,17 @@ def test_all_services_disabled_is_a_warning(load_text: Load) -> None:
         "  backstay.yaml:1:1 services\n"
         "hint: add `--profile p`"
     ]
+
+
+def test_sessions_of_their_own_need_a_server_that_gives_them(problems: Problems, load_text: Load) -> None:
+    found = problems("services: {a: {mcp: {package: npm:a, max_sessions: 4}}}")
+    assert [problem.message for problem in found] == [
+        "`max_sessions` is for servers over stdio of which each session has one to itself"
+    ]
+    found = problems(
+        "services: {a: {mcp: {package: npm:a, session: isolated, max_sessions: 4}, deploy: {replicas: 5}}}"
+    )
+    assert [problem.message for problem in found] == ["`a` keeps 5 instances ready for 4 sessions"]
+    server = load_text("services: {a: {mcp: {package: npm:a, session: isolated}}}").services["a"].mcp
+    assert server is not None
+    assert server.max_sessions == 16

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.config.dotenv import read_env_file
-from backstay.config.models.mcp import Mcp
+from backstay.config.models.mcp import MAX_SESSIONS, Mcp
 from backstay.config.models.service import ResolvedDependency, Service, ServiceFile
 from backstay.config.models.source import PackageSource
 from backstay.config.problems import Problems, did_you_mean
@@ -63,6 +63,8 @@ def resolve_mcp(name: str, file: ServiceFile, around: Surroundings) -> Mcp:
     mcp = file.mcp or Mcp()
     transport = mcp.transport or ("streamable-http" if mcp.url else "stdio")
     changes: dict[str, Any] = {"transport": transport, "prefix": name if mcp.prefix is None else mcp.prefix}
+    if mcp.session == "isolated" and transport == "stdio" and mcp.max_sessions is None:
+        changes["max_sessions"] = MAX_SESSIONS
     if mcp.package and mcp.package.kind == "path":
         changes["package"] = PackageSource("path", around.absolute(mcp.package.name))
     if transport != "stdio" and not mcp.url:

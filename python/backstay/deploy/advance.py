@@ -13,6 +13,7 @@ from backstay.deploy.ending import blockers, obstacles, stop, without_dead
 from backstay.deploy.failing import revert
 from backstay.deploy.fold import revive
 from backstay.deploy.rollout import check_watch, go_on
+from backstay.deploy.sessions import grow
 from backstay.deploy.starting import check_start
 from backstay.deploy.state import Service, Stage
 from backstay.deploy.toward import settle
@@ -31,6 +32,7 @@ def advance(turn: Turn, name: str) -> None:
     match service.stage:
         case Stage.SETTLED:
             revive(turn, service)
+            grow(turn, turn.services[name])
         case Stage.WAITING:
             _wait(turn, service)
         case Stage.REPLACING:

@@ -172,6 +172,7 @@ def _probe(service: Service, ports: Mapping[str, int]) -> Probe | None:
         timeout_ms=_ms(check.timeout),
         retries=check.retries,
         start_period_ms=_ms(check.start_period),
+        start_interval_ms=_ms(check.start_interval),
     )
 
 

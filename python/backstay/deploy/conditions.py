@@ -45,6 +45,9 @@ def met(dependency: Service, condition: Condition) -> bool:
     instances = [dependency.of_target(name) for name in dependency.target.names]
     if not instances:  # scaled to nothing
         return False
+    if dependency.target.revision.pool and condition != "service_completed_successfully":
+        # Of those that sessions have to themselves some are always on their way.
+        return any(i is not None and i.phase is Phase.READY for i in instances)
     if condition == "service_started":
         return all(i is not None and (i.spawned or i.up) for i in instances)
     if condition == "service_completed_successfully":

@@ -15,6 +15,8 @@ those of the Rust half (`instance.*`, `server.*`, `keeper.*`) there are:
 | `service.installing` | `line`: progress of an installation |
 | `service.rolled_back` | `from`, `to` (revisions), `reason` |
 | `service.rollout` | `revision`, `batch` (instances it comes to now; none: it passed), `done`, `total` |
+| `session.wanted` | `instances`: sessions want an instance each, and there should be so many |
+| `session.spare`, `session.ended` | `instance`: no session needs it, and it ends; it begins anew |
 | `fleet.down` | the last event there is |
 """
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, assert_never
 
+from backstay.deploy import sessions
 from backstay.deploy.actions import Finish, Forget, Remove, Settle
 from backstay.deploy.advance import advance
 from backstay.deploy.failing import fail, roll_back
@@ -33,6 +34,9 @@ from backstay.engines.events import (
     ServerClosed,
     ServerFailed,
     ServerReady,
+    SessionEnded,
+    SessionSpare,
+    SessionWanted,
     Spawned,
     Stopped,
     Unhealthy,
@@ -92,6 +96,12 @@ def _take(turn: Turn, event: Input) -> None:
             adopt(turn, event)
         case AdoptedAll():
             _adopted_all(turn)
+        case SessionWanted():
+            sessions.wanted(turn, event)
+        case SessionSpare():
+            sessions.spare(turn, event)
+        case SessionEnded():
+            sessions.ended(turn, event)
         case KeeperLost() | Other():
             pass
         case (
@@ -147,6 +157,8 @@ def _changed(service: Service, change: Change) -> Service:
         failure=None,
         refused=None,
         rollout=None,
+        sessions=service.sessions if change.goal is Goal.RUN else 0,
+        cramped=None,
         paused=False,
         waits_for=None,
         last_number=max(service.last_number, target.revision.number if target else 0),

@@ -190,8 +190,12 @@ class FleetController:
             self._known(service)
             target = self._actor.fleet.services[service].target
             assert target is not None
-            names = instance_names(service, replicas, keep=target.names)
-            change = Change(Placement(target.revision, names), install=not target.revision.launch)
+            revision, count = target.revision, replicas
+            if revision.pool is not None:  # what is scaled is how many are kept ready beside those in use
+                revision = replace(revision, pool=replace(revision.pool, spare=replicas))
+                count = max(replicas, len(target.names))
+            names = instance_names(service, count, keep=target.names)
+            change = Change(Placement(revision, names), install=not revision.launch)
             await self._run(deploy, "scale", {service: change})
         return deploy
 

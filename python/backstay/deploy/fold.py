@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backstay.deploy.actions import Connect, Remove, Restart, Settle, Stop
-from backstay.deploy.state import Failure, Goal, Instance, Phase, Revision, Service, Stage, owner_of
+from backstay.deploy.state import (
+    Failure,
+    Goal,
+    Instance,
+    Phase,
+    Placement,
+    Revision,
+    Service,
+    Stage,
+    owner_of,
+)
 from backstay.engines.events import (
     Adopted,
     EngineEvent,
@@ -225,6 +235,10 @@ def revive(turn: Turn, service: Service) -> None:
             )
 
 
+def _index(instance: str) -> int:
+    return int(instance.rpartition(".")[2])
+
+
 def fatal(instance: Instance, now: float) -> Failure | None:
     """Say why an instance that is being started will not come up, if so."""
     trouble = instance.trouble
@@ -264,6 +278,14 @@ def adopt(turn: Turn, event: Adopted) -> None:
     if event.state == "stopped":
         turn.act(Remove(event.instance))
         return
+    target = service.target
+    if known is None and target and target.revision.pool and target.revision.number == event.revision:
+        # It was started for a session, and the former daemon had no time to write that down.
+        known = target.revision
+        names = tuple(sorted((*target.names, event.instance), key=_index))
+        service = turn.put(replace(service, target=Placement(known, names)))
+        if service.good and service.good.revision.number == known.number:
+            service = turn.put(replace(service, good=service.target))
     revision = known or Revision(event.service, event.revision, fingerprint="")
     instance = Instance(
         name=event.instance,

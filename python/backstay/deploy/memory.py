@@ -19,6 +19,7 @@ from backstay.deploy.state import (
     Order,
     Pace,
     Placement,
+    Pool,
     Revision,
     Rollout,
     Service,
@@ -125,6 +126,8 @@ def _load_placement(value: dict[str, Any] | None) -> Placement | None:
     revision["need"] = Need(**_known(Need, revision["need"]))
     for way in ("update", "rollback"):
         revision[way] = _load_pace(revision.get(way))
+    pool = revision.get("pool")
+    revision["pool"] = Pool(**_known(Pool, pool)) if pool else None
     revision["parts"] = tuple((key, digest) for key, digest in revision["parts"])
     revision["depends_on"] = tuple((name, condition) for name, condition in revision["depends_on"])
     return Placement(Revision(**revision), tuple(value["names"]))

@@ -38,6 +38,9 @@ def service_state(service: Service) -> State:
                 Phase.UNHEALTHY,
             }
             phases = serving or phases
+        pooled = service.target.revision.pool is not None and service.stage is Stage.SETTLED
+        if pooled and Phase.READY in phases:
+            return State.READY  # the others come and go with the sessions
         for phase in (Phase.UNHEALTHY, Phase.STARTING, Phase.STOPPING):
             if phase in phases:
                 return State.STARTING if phase is Phase.STOPPING else _PHASES[phase]

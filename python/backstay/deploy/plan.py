@@ -80,9 +80,10 @@ def _one(name: str, want: Wanted, service: Service | None, last_number: int) -> 
         return Planned("start", "new", Change(placement, install=revision.installs))
     if current.revision.fingerprint != want.revision.fingerprint:
         revision = replace(want.revision, number=last_number + 1)
-        placement = Placement(revision, _replacing(service, current, revision.order, want.replicas))
+        placement = Placement(revision, _replacing(service, current, revision.order, _count(want, service)))
         action: Action = "replace" if service.alive else "start"
         return Planned(action, _what_changed(current, want), Change(placement, install=revision.installs))
+    replicas = _count(want, service)
     # The same revision: what can change under running processes is taken on.
     revision = replace(
         want.revision,
@@ -90,7 +91,7 @@ def _one(name: str, want: Wanted, service: Service | None, last_number: int) -> 
         launch=current.revision.launch,
         fingerprint=current.revision.fingerprint,
     )
-    names = instance_names(name, want.replicas, keep=current.names)
+    names = instance_names(name, replicas, keep=current.names)
     change = Change(Placement(revision, names), install=revision.installs)
     if not service.alive and not _completed(service):
         why = "failed before" if service.failure else "stopped"
@@ -102,6 +103,14 @@ def _one(name: str, want: Wanted, service: Service | None, last_number: int) -> 
     if any(i.phase is Phase.FAILED for i in service.instances.values()):
         return Planned("start", "an instance failed", change)
     return Planned("keep", "unchanged", change)
+
+
+def _count(want: Wanted, service: Service) -> int:
+    """Say how many instances there are to be: what a session has to itself is not taken away."""
+    pool = want.revision.pool
+    if pool is None or not service.alive or service.target is None:
+        return want.replicas
+    return max(want.replicas, min(len(service.target.names), pool.most))
 
 
 def _current(service: Service | None) -> Placement | None:

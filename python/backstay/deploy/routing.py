@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backstay.deploy.build import server_url
-from backstay.deploy.state import Fleet, Goal, Instance, Phase
-from backstay.engines.spec import Routes, ServerRoute, Upstream
+from backstay.deploy.state import Fleet, Goal, Instance, Phase, Stage
+from backstay.engines.spec import Pool, Routes, ServerRoute, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +41,14 @@ def routes(
     return Routes(tuple(servers))
 
 
+def _pool(found: Found) -> Pool | None:
+    """Say how many instances sessions may have, and whether nothing else is being done with them."""
+    pool = found.target.revision.pool if found.target else None
+    if pool is None:
+        return None
+    return Pool(pool.spare, pool.most, found.stage is Stage.SETTLED and not found.paused, found.cramped)
+
+
 def _route(
     found: Found,
     serving: list[Instance],
@@ -71,6 +79,7 @@ def _route(
         transport=of_target.mcp.transport or "stdio",
         session=mcp.session,
         instances=tuple(instances),
+        pool=_pool(found),
         tools={"allow": list(mcp.tools.allow), "deny": list(mcp.tools.deny)},
         start_timeout_ms=round(mcp.start_timeout * 1000),
         call_timeout_ms=round(mcp.call_timeout * 1000),

@@ -17,7 +17,7 @@ from backstay.deploy.state import Instance, Placement, Service, Stage
 if TYPE_CHECKING:
     from backstay.deploy.turn import Turn
 
-__all__ = ["SLOT", "check_start", "fill"]
+__all__ = ["SLOT", "check_start", "fill", "start"]
 
 SLOT = 3.0
 """Seconds after which a start leaves its slot: what it still costs shows in the pressure."""
@@ -74,7 +74,7 @@ def _begin(turn: Turn, service: Service, free: int) -> None:
         turn.wake(service.name, target.revision.start_timeout + SLACK)
     missing = [name for name in service.coming if name not in service.instances]
     for name in missing[:free]:
-        service = _start(turn, service, name, target)
+        service = start(turn, service, name, target)
     if service.stage is Stage.QUEUED:
         was_queued = len(missing) > free
         service = turn.enter(service, Stage.STARTING)
@@ -84,7 +84,8 @@ def _begin(turn: Turn, service: Service, free: int) -> None:
         turn.queue.pop(service.name, None)
 
 
-def _start(turn: Turn, service: Service, name: str, target: Placement) -> Service:
+def start(turn: Turn, service: Service, name: str, target: Placement) -> Service:
+    """Start one instance."""
     revision = target.revision
     turn.starting[name] = turn.now
     instance = Instance(name, revision, since=turn.now, spawned=not revision.process)

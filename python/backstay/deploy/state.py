@@ -27,6 +27,7 @@ __all__ = [
     "Pace",
     "Phase",
     "Placement",
+    "Pool",
     "Revision",
     "Rollout",
     "Service",
@@ -43,6 +44,14 @@ class Order(StrEnum):
 
     START_FIRST = "start-first"
     STOP_FIRST = "stop-first"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The instances of a server of which each session has one to itself."""
+
+    spare: int  # free ones kept ready
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +162,7 @@ class Revision:
     depends_on: tuple[tuple[str, Condition], ...] = ()
     update: Pace = Pace()
     rollback: Pace = Pace()
+    pool: Pool | None = None
     start_timeout: float = 60.0
     need: Need = NO_NEED
 
@@ -238,9 +248,10 @@ class Service:
     failure: Failure | None = None
     refused: int | None = None  # the revision that failed, while the last good one runs
     rollout: Rollout | None = None
-    paused: bool = (
-        False  # its rollout stopped half-way, by its own `failure_action`: nobody goes on by himself
-    )
+    sessions: int = 0  # instances that the gateway wants for its sessions; 0: there are enough
+    cramped: str | None = None  # why no more can be started for them now
+    since_cramped: float = 0.0
+    paused: bool = False  # its rollout stopped half-way, by its `failure_action`, until the next deploy
     waits_for: str | None = None
     last_number: int = 0
 
@@ -290,6 +301,10 @@ class Service:
         names = self.target.names
         if any(name not in names for name, i in self.instances.items() if i.phase.alive):
             return False
+        good = self.good.revision.number if self.good else None
+        if self.target.revision.pool and good == self.target.revision.number:
+            # Once they have come up they come and go with the sessions.
+            return all((found := self.of_target(name)) is not None and found.phase.alive for name in names)
         return all((found := self.of_target(name)) is not None and found.up for name in names)
 
 

@@ -94,6 +94,9 @@ class Turn:
             self.install_queue[service.name] = None
         elif stage is Stage.INSTALLING:
             self.installing.add(service.name)
+        pooled = service.target is not None and service.target.revision.pool is not None
+        if pooled and Stage.SETTLED in (stage, service.stage):
+            self.reroute()  # the gateway gives instances up only while their service is at rest
         return self.put(replace(service, stage=stage, since=self.now, **changes))
 
     def put_instance(self, service: Service, instance: Instance) -> Service:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backstay.config.templates import references
 from backstay.deploy.seals import NO_SEALS
-from backstay.deploy.state import Condition, Need, Order, Pace, Revision
+from backstay.deploy.state import Condition, Need, Order, Pace, Pool, Revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PortTable", "Wanted", "port_references", "wanted_of"]
 
 NOT_OF_THE_PROCESS: Final = {"name", "depends_on", "profiles", "deploy", "mcp", "env_file"}
-NOT_OF_THE_SERVER: Final = {"tools", "prefix", "session", "call_timeout", "start_timeout"}
+NOT_OF_THE_SERVER: Final = {"tools", "prefix", "session", "call_timeout", "start_timeout", "max_sessions"}
 DIGITS: Final = 12
 
 PortTable = dict[str, dict[str, int]]
@@ -81,6 +81,7 @@ def wanted_of(
         depends_on=depends_on,
         update=_pace(service.deploy.update_config, pinned=pinned),
         rollback=_pace(service.deploy.rollback_config, pinned=pinned),
+        pool=_pool(service),
         start_timeout=_start_timeout(service),
         need=_need(service, all_gpus) if not remote else Need(),
     )
@@ -149,6 +150,13 @@ def _start_timeout(service: Service) -> float:
     if check is None or check.probe is None:
         return 60.0
     return max(60.0, check.start_period + check.retries * (check.interval + check.timeout))
+
+
+def _pool(service: Service) -> Pool | None:
+    mcp = service.mcp
+    if mcp is None or not mcp.pooled or mcp.max_sessions is None:
+        return None
+    return Pool(spare=service.deploy.replicas, most=mcp.max_sessions)
 
 
 def _need(service: Service, all_gpus: int) -> Need:

@@ -21,6 +21,9 @@ __all__ = [
     "ServerClosed",
     "ServerFailed",
     "ServerReady",
+    "SessionEnded",
+    "SessionSpare",
+    "SessionWanted",
     "Spawned",
     "Stopped",
     "Unhealthy",
@@ -131,6 +134,30 @@ class ServerClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionWanted:
+    """Sessions want instances of their own: so many there should be."""
+
+    service: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpare:
+    """An instance is left over by its session, or never had one: it is being stopped."""
+
+    service: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A session ended: its instance is being started anew."""
+
+    service: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeeperLost:
     """The keeper is gone."""
 
@@ -155,6 +182,9 @@ EngineEvent = (
     | ServerReady
     | ServerFailed
     | ServerClosed
+    | SessionWanted
+    | SessionSpare
+    | SessionEnded
     | KeeperLost
     | Other
 )
@@ -172,6 +202,9 @@ _KINDS: dict[str, type[Any]] = {
     "server.ready": ServerReady,
     "server.failed": ServerFailed,
     "server.closed": ServerClosed,
+    "session.wanted": SessionWanted,
+    "session.spare": SessionSpare,
+    "session.ended": SessionEnded,
 }
 _FIELDS = {kind: tuple(f.name for f in fields(cls)) for kind, cls in _KINDS.items()}
 

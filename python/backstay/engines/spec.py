@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["InstanceSpec", "LogPolicy", "Probe", "Restart", "Routes", "ServerRoute", "StopPolicy", "Upstream"]
+__all__ = [
+    "InstanceSpec",
+    "LogPolicy",
+    "Pool",
+    "Probe",
+    "Restart",
+    "Routes",
+    "ServerRoute",
+    "StopPolicy",
+    "Upstream",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Probe:
     timeout_ms: int = 5_000
     retries: int = 3
     start_period_ms: int = 0
+    start_interval_ms: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,16 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """How many instances sessions may have to themselves; none is given up while it is not `steady`."""
+
+    spare: int
+    most: int
+    steady: bool
+    cramped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerRoute:
     """One server behind the gateway."""
 
@@ -98,6 +119,7 @@ class ServerRoute:
     transport: Literal["stdio", "streamable-http", "sse"]
     session: Literal["shared", "isolated", "global"]
     instances: tuple[Upstream, ...]
+    pool: Pool | None = None
     tools: dict[str, list[str]] = field(default_factory=dict)
     start_timeout_ms: int = 60_000
     call_timeout_ms: int = 60_000

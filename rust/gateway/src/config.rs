@@ -99,6 +99,9 @@ pub struct ServerRoute {
     /// Who shares an upstream session.
     #[serde(default)]
     pub session: SessionMode,
+    /// How many instances sessions may have to themselves (`isolated` over stdio); none: those there are.
+    #[serde(default)]
+    pub pool: Option<Pool>,
     /// How it is spoken to.
     #[serde(default)]
     pub transport: Transport,
@@ -129,6 +132,21 @@ impl ServerRoute {
     pub(crate) fn call_timeout(&self) -> Duration {
         Duration::from_millis(self.call_timeout_ms)
     }
+}
+
+/// The instances of a server of which each session has one to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Free ones kept ready.
+    pub spare: usize,
+    /// The most there may be.
+    pub most: usize,
+    /// Whether nothing else is being done with them: only then are they given up.
+    pub steady: bool,
+    /// Why no more can be started now.
+    #[serde(default)]
+    pub cramped: Option<String>,
 }
 
 /// One running copy of a server.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::config::GatewayConfig;
@@ -139,6 +140,11 @@ impl Core {
         self.changed.notify_waiters();
     }
 
+    /// Done when something changes. To be enabled before one looks whether it has.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
     /// Right after the daemon's start, waits for what is being re-attached, so that clients of the former
     /// daemon notice nothing. Later it returns at once.
     pub(crate) async fn settle(&self, done: impl Fn(&Self) -> bool) {
@@ -208,6 +214,11 @@ impl Core {
         }
     }
 
+    /// When the start is over.
+    pub(crate) fn settled_by(&self) -> Instant {
+        self.settled_by
+    }
+
     /// Whether the start is over.
     pub(crate) fn is_settled(&self) -> bool {
         Instant::now() >= self.settled_by
@@ -241,6 +252,7 @@ impl Core {
                 self.unsubscribe_upstream(server, &uri);
             }
             self.release(server, session);
+            self.balance(server);
         }
         for call in session.calls() {
             call.cancel();

@@ -79,13 +79,21 @@ pub enum Event {
         /// What the first one's is called instead.
         renamed: String,
     },
-    /// A client session wants an instance of its own (`session: isolated` over stdio), and none is free.
+    /// Client sessions want instances of their own (`session: isolated` over stdio), and there are too few.
     #[serde(rename = "session.wanted")]
     SessionWanted {
         /// The service.
         service: String,
-        /// The client session, by a name that is no secret.
-        session: String,
+        /// How many there should be, the spare ones included.
+        instances: usize,
+    },
+    /// An instance is left over: no session has it or will get it, and it can end.
+    #[serde(rename = "session.spare")]
+    SessionSpare {
+        /// The service.
+        service: String,
+        /// The instance.
+        instance: String,
     },
     /// That session ended: its instance must begin anew before another session gets it.
     #[serde(rename = "session.ended")]
@@ -103,9 +111,7 @@ impl Event {
     /// Whether it may be dropped when nobody reads events for long.
     pub fn weight(&self) -> Weight {
         match self {
-            Self::NameClash { .. } | Self::ServerChanged { .. } | Self::SessionWanted { .. } => {
-                Weight::Note
-            }
+            Self::NameClash { .. } | Self::ServerChanged { .. } => Weight::Note,
             _ => Weight::State,
         }
     }

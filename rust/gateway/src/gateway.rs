@@ -50,6 +50,7 @@ impl Gateway {
             core.wanted_views(),
         ));
         runtime.spawn(expire_sessions(Arc::downgrade(&core)));
+        runtime.spawn(balance_when_settled(Arc::downgrade(&core)));
         Ok(Self {
             core,
             places,
@@ -154,6 +155,19 @@ fn raise_descriptor_limit() {
     limit.current = limit.maximum;
     // Where it is refused, connections above the limit wait in the backlog.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// In a daemon's first seconds no instance is given up: a session that a former daemon knew may still have it.
+async fn balance_when_settled(core: Weak<Core>) {
+    let Some(settled_by) = core.upgrade().map(|core| core.settled_by()) else {
+        return;
+    };
+    tokio::time::sleep_until(settled_by).await;
+    if let Some(core) = core.upgrade() {
+        for server in core.servers().values() {
+            core.balance(server);
+        }
+    }
 }
 
 /// Forgets unused sessions, each when it is due.

@@ -44,7 +44,7 @@ mod suggest;
 
 pub use bridge::{bridge, bridge_over};
 pub use config::{
-    GatewayConfig, InstanceRoute, Routes, ServerRoute, SessionMode, ToolFilter, Transport,
+    GatewayConfig, InstanceRoute, Pool, Routes, ServerRoute, SessionMode, ToolFilter, Transport,
 };
 pub use core::NoteSink;
 pub use event::{Counts, Event, EventSink, ServerName};

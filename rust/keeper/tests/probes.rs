@@ -20,6 +20,7 @@ fn probed(name: &str, text: &str, kind: ProbeKind) -> InstanceSpec {
         timeout_ms: 5_000,
         retries: 2,
         start_period_ms: 60_000,
+        start_interval_ms: 20,
     };
     InstanceSpec {
         probe: Some(probe),

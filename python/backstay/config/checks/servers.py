@@ -104,6 +104,7 @@ def _check_local(context: Context, service: Service, mcp: Mcp) -> None:
     if mcp.package and mcp.package.kind == "path":
         _check_folder(context, service, Path(mcp.package.name))
     _check_transport(context, service, mcp)
+    _check_sessions(context, service, mcp)
 
 
 def _check_folder(context: Context, service: Service, folder: Path) -> None:
@@ -144,6 +145,24 @@ def _check_transport(context: Context, service: Service, mcp: Mcp) -> None:
             mcp.port, service.ports, otherwise=f"add `ports: {{{mcp.port}: auto}}` to the service"
         )
         context.report(f"`{service.name}` has no port `{mcp.port}`", (*path, "port"), hint=hint)
+
+
+def _check_sessions(context: Context, service: Service, mcp: Mcp) -> None:
+    path = ("services", service.name, "mcp", "max_sessions")
+    if context.has(path) and not mcp.pooled:
+        context.report(
+            "`max_sessions` is for servers over stdio of which each session has one to itself",
+            path,
+            hint="add `session: isolated`, or remove it",
+        )
+    if mcp.pooled and mcp.max_sessions is not None and service.deploy.replicas > mcp.max_sessions:
+        context.report(
+            f"`{service.name}` keeps {service.deploy.replicas} instances ready "
+            f"for {mcp.max_sessions} sessions",
+            ("services", service.name, "deploy", "replicas"),
+            path,
+            hint="lower `replicas` or raise `max_sessions`",
+        )
 
 
 def _check_prefixes(context: Context) -> None:

@@ -12,13 +12,15 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, kind_of, quoted, refuse
-from backstay.config.models.scalars import Duration, Name, Text, parse_name, parse_text
+from backstay.config.models.scalars import Duration, Name, Text, parse_count, parse_name, parse_text
 from backstay.config.models.source import EXAMPLES, SOURCE_SCHEMA, Source
 
 Transport = Literal["stdio", "streamable-http", "sse"]
 Session = Literal["shared", "isolated", "global"]
 
 PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]*")
+MAX_SESSIONS: Final = 16
+"""Sessions that have an instance at a time, where nothing is said."""
 RUNTIME: Final = re.compile(r"(python|node)\s*(.*)")
 
 
@@ -63,6 +65,14 @@ def read_runtime(value: Any) -> str:
     except InvalidSpecifier:
         raise refuse(f"{quoted(match[2])} is not a version of {match[1]}", hint) from None
     return runtime
+
+
+def read_max_sessions(value: Any) -> int:
+    """Read how many sessions may have an instance of their own."""
+    count = parse_count(value)
+    if not 1 <= count <= 10_000:
+        raise refuse(f"{count} sessions cannot be served", "write a number from 1 to 10000")
+    return count
 
 
 def read_list(value: Any) -> Any:
@@ -114,6 +124,12 @@ class Mcp(Model):
     session: Session = "shared"
     """`shared`: one process for all sessions of one identity; `isolated`: one for each client session;
     `global`: one for all."""
+    max_sessions: (
+        Annotated[int, BeforeValidator(read_max_sessions), WithJsonSchema({"type": "integer", "minimum": 1})]
+        | None
+    ) = None
+    """For `isolated` over stdio: the most sessions that have an instance at a time, 16 where not given; one
+    more is refused. `deploy.replicas` free ones are kept ready."""
     tools: Tools = Tools()
     """Which tools clients see."""
     prefix: Annotated[str, BeforeValidator(read_prefix)] | None = None
@@ -128,6 +144,11 @@ class Mcp(Model):
     """The Python or Node that it needs: `python>=3.11`, `node>=22`."""
     entry: Name | None = None
     """The executable to run where the package has several."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether each session has an instance to itself."""
+        return self.session == "isolated" and self.transport == "stdio"
 
     @property
     def remote(self) -> bool:

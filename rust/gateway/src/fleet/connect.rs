@@ -154,6 +154,7 @@ impl Core {
             return;
         }
         self.announce();
+        self.balance(server);
         let counts = server
             .catalog()
             .map(|catalog| catalog.counts(&server.route().tools))

@@ -38,6 +38,8 @@ pub(crate) enum State {
 const NOBODY: u64 = 0;
 /// A session that has ended had it, so nobody may until it has begun anew.
 const RECYCLED: u64 = u64::MAX;
+/// Nobody needs it any more: it is to end.
+const GIVEN_UP: u64 = u64::MAX - 1;
 
 /// See the module.
 pub(crate) struct Instance {
@@ -48,7 +50,8 @@ pub(crate) struct Instance {
     /// Counts connections: what an older one still has to say is not heard.
     epoch: AtomicU64,
     outstanding: AtomicUsize,
-    /// The session that has it to itself; [`NOBODY`] or [`RECYCLED`] where none has.
+    /// The session that has it to itself;
+    /// [`NOBODY`], [`RECYCLED`] or [`GIVEN_UP`] where none has.
     owner: AtomicU64,
     /// It is one session's connection, not an instance that the keeper knows.
     pub(crate) private: bool,
@@ -103,7 +106,7 @@ impl Instance {
     /// The session that has it to itself.
     pub(crate) fn owner(&self) -> Option<u64> {
         match self.owner.load(Ordering::Acquire) {
-            NOBODY | RECYCLED => None,
+            NOBODY | RECYCLED | GIVEN_UP => None,
             session => Some(session),
         }
     }
@@ -115,8 +118,23 @@ impl Instance {
             .is_ok()
     }
 
-    pub(super) fn recycle(&self) {
-        self.owner.store(RECYCLED, Ordering::Release);
+    /// Takes it back from a session that ended: to begin anew, or to end where it is not needed. Returns
+    /// whether it is to end.
+    pub(super) fn recycle(&self, surplus: bool) -> bool {
+        let next = if surplus { GIVEN_UP } else { RECYCLED };
+        self.owner.store(next, Ordering::Release);
+        surplus
+    }
+
+    /// Gives it up, if nobody has it.
+    pub(super) fn give_up(&self) -> bool {
+        self.owner
+            .compare_exchange(NOBODY, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.owner.load(Ordering::Acquire) == GIVEN_UP
     }
 
     pub(super) fn set_owner(&self, session: Option<u64>) {

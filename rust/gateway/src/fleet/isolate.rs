@@ -2,13 +2,14 @@
 //! by another.
 //!
 //! Over HTTP that is one more session with the same process. Over stdio it is a process: a session claims
-//! a free instance (`deploy.replicas` says how many there are), and when it ends the instance is begun
-//! anew before anybody else gets it. Claims are journalled with the session, so that they outlive the
-//! daemon.
+//! a free instance and keeps it until it ends. How many there are to be is [`Core::balance`]'s to ask for;
+//! who starts and stops them is the daemon. What a session leaves behind is begun anew, or ended, before
+//! anybody else gets it. Claims are journalled with the session, so that they outlive the daemon.
 
 use std::sync::Arc;
 
 use backstay_mcp::{RpcError, Upstream};
+use tokio::time::Instant;
 
 use super::instance::{Instance, State};
 use super::refresh::set_level;
@@ -21,6 +22,15 @@ use crate::inbound::FromServer;
 use crate::session::Session;
 
 type Picked = (Arc<Instance>, Arc<Upstream>);
+
+/// What a look for a session's instance finds.
+enum Found {
+    Its(Picked),
+    /// It has one, which is being connected.
+    Coming,
+    /// It has none, and none is free.
+    Nothing,
+}
 
 impl Core {
     /// The instance that a session's call goes to.
@@ -40,40 +50,125 @@ impl Core {
         }
     }
 
-    /// The process that the session has to itself.
-    async fn claim(&self, server: &Arc<Server>, session: &Session) -> Result<Picked, RpcError> {
+    /// The process that the session has to itself; waits, for as long as a call may take, until it has one.
+    async fn claim(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        session: &Session,
+    ) -> Result<Picked, RpcError> {
+        let deadline = Instant::now() + server.route().call_timeout();
+        let mut waits = None;
+        loop {
+            // Before looking: what changes meanwhile is not missed.
+            let changed = self.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match self.own_or_free(server, session).await? {
+                Found::Its(picked) => {
+                    drop(waits);
+                    self.balance(server);
+                    return Ok(picked);
+                }
+                Found::Coming => {}
+                Found::Nothing => {
+                    waits.get_or_insert_with(|| server.wait_for_instance(session.number));
+                    Self::room_for_one_more(server)?;
+                    self.balance(server);
+                }
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                let late = "no instance of it became free in time";
+                return Err(taken(server, late));
+            }
+        }
+    }
+
+    async fn own_or_free(&self, server: &Server, session: &Session) -> Result<Found, RpcError> {
         let instances = server.instances();
-        if let Some(own) = instances
+        let own = instances
             .iter()
-            .find(|instance| instance.owner() == Some(session.number))
-        {
-            let upstream = own
-                .upstream()
-                .ok_or_else(|| fault::unavailable(&server.service, "restarting", None, Some(1)))?;
-            return Ok((Arc::clone(own), upstream));
+            .find(|instance| instance.owner() == Some(session.number));
+        if let Some(own) = own {
+            return match own.state() {
+                State::Ready(upstream) => Ok(Found::Its((Arc::clone(own), upstream))),
+                State::Starting => Ok(Found::Coming),
+                _ => Err(fault::unavailable(
+                    &server.service,
+                    "restarting",
+                    None,
+                    Some(1),
+                )),
+            };
         }
         for instance in instances.iter() {
             if let Some(upstream) = instance.upstream()
                 && instance.claim(session.number)
             {
                 self.sessions.claim(session, &instance.name).await;
-                return Ok((Arc::clone(instance), upstream));
+                return Ok(Found::Its((Arc::clone(instance), upstream)));
             }
         }
-        if !server.is_ready() {
-            return server.pick();
+        Ok(Found::Nothing)
+    }
+
+    /// Whether it is worth waiting: an instance comes, or can come.
+    fn room_for_one_more(server: &Server) -> Result<(), RpcError> {
+        let route = server.route();
+        if !server.has_hope() {
+            return server.pick().map(drop);
         }
-        self.emit(Event::SessionWanted {
-            service: server.service.to_string(),
-            session: session.label(),
-        });
-        let taken = "each of its instances belongs to another session; `deploy.replicas` says how many there are";
-        Err(fault::unavailable(
-            &server.service,
-            "taken",
-            Some(taken),
-            Some(5),
-        ))
+        let Some(pool) = &route.pool else {
+            return Err(taken(
+                server,
+                "each of its instances belongs to another session",
+            ));
+        };
+        if let Some(why) = &pool.cramped {
+            let reason = format!("no more instances of it can be started: {why}");
+            return Err(taken(server, &reason));
+        }
+        let need = server.need();
+        if need.taken + need.waiting > pool.most {
+            let reason = format!(
+                "all {} instances belong to other sessions; `max_sessions` says how many there can be",
+                pool.most
+            );
+            return Err(taken(server, &reason));
+        }
+        Ok(())
+    }
+
+    /// Asks for as many instances as there are sessions that want one, and the spare ones beside them; gives
+    /// up what is more than that. May be called at any time: it says the same thing only once.
+    pub(crate) fn balance(&self, server: &Server) {
+        let route = server.route();
+        let Some(pool) = &route.pool else { return };
+        let need = server.need();
+        let wanted = (need.taken + need.waiting + pool.spare).min(pool.most.max(need.taken));
+        let there = server.kept();
+        if wanted > there {
+            if server.ask_for(wanted) {
+                self.emit(Event::SessionWanted {
+                    service: server.service.to_string(),
+                    instances: wanted,
+                });
+            }
+            return;
+        }
+        server.ask_for(0);
+        if !pool.steady || !self.is_settled() {
+            return;
+        }
+        let mut surplus = there - wanted;
+        for instance in server.instances().iter().rev() {
+            if surplus > 0 && instance.upstream().is_some() && instance.give_up() {
+                surplus -= 1;
+                self.emit(Event::SessionSpare {
+                    service: server.service.to_string(),
+                    instance: instance.name.to_string(),
+                });
+            }
+        }
     }
 
     /// The upstream session that the client session has to itself.
@@ -126,13 +221,37 @@ impl Core {
         }
         for instance in server.instances().iter() {
             if instance.owner() == Some(session.number) {
-                instance.recycle();
-                self.emit(Event::SessionEnded {
-                    service: server.service.to_string(),
-                    session: session.label(),
-                    instance: instance.name.to_string(),
+                let spare = instance.recycle(Self::has_surplus(server));
+                self.emit(if spare {
+                    Event::SessionSpare {
+                        service: server.service.to_string(),
+                        instance: instance.name.to_string(),
+                    }
+                } else {
+                    Event::SessionEnded {
+                        service: server.service.to_string(),
+                        session: session.label(),
+                        instance: instance.name.to_string(),
+                    }
                 });
             }
+        }
+    }
+
+    /// Whether there would be more instances than are needed once one session less has one.
+    fn has_surplus(server: &Server) -> bool {
+        let route = server.route();
+        let Some(pool) = route.pool.as_ref().filter(|pool| pool.steady) else {
+            return false;
+        };
+        let need = server.need();
+        server.kept() > (need.taken.saturating_sub(1) + need.waiting + pool.spare).min(pool.most)
+    }
+
+    /// An instance is new in the table: one that a former daemon knew is held for the session that claimed it.
+    pub(super) fn hold_for_claimant(&self, server: &Server, instance: &Instance) {
+        if server.route().session == SessionMode::Isolated {
+            instance.set_owner(self.sessions.claimant(&instance.name));
         }
     }
 
@@ -145,8 +264,13 @@ impl Core {
         let owner = if resumed {
             self.sessions.claimant(&instance.name)
         } else {
+            self.sessions.unclaim(&instance.name);
             None
         };
         instance.set_owner(owner);
     }
+}
+
+fn taken(server: &Server, reason: &str) -> RpcError {
+    fault::unavailable(&server.service, "taken", Some(reason), Some(5))
 }

@@ -39,6 +39,7 @@ impl Core {
         self.set_servers(after);
         for server in current {
             self.publish_server(&server);
+            self.balance(&server);
         }
         self.publisher.request();
     }
@@ -59,6 +60,7 @@ impl Core {
                     Arc::clone(instance)
                 } else {
                     let instance = Instance::new(wanted.clone());
+                    self.hold_for_claimant(server, &instance);
                     fresh.push(Arc::clone(&instance));
                     instance
                 }
@@ -70,6 +72,7 @@ impl Core {
             }
         }
         server.set_route(route);
+        server.ask_for(0);
         server.set_instances(instances);
         for instance in fresh {
             if let Some(note) = self.parked_notes.lock().remove(&*instance.name) {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backstay_mcp::{RpcError, ServerInfo, Upstream};
@@ -30,6 +31,11 @@ pub(crate) struct Server {
     subscribers: Mutex<HashMap<String, HashSet<u64>>>,
     /// Connections of one session each (`session: isolated` over HTTP). Held for one map operation.
     own: Mutex<HashMap<u64, Arc<Instance>>>,
+    /// Sessions (by number) that wait for an instance of their own, and with how many calls each.
+    /// Held for one map operation.
+    waiting: Mutex<HashMap<u64, usize>>,
+    /// How many instances were asked for last; zero where what there is suffices.
+    asked: AtomicUsize,
     /// The log level it was last set to.
     level: Mutex<Option<LogLevel>>,
     /// The signals of all that is no tool call.
@@ -53,6 +59,8 @@ impl Server {
             view: RwLock::default(),
             subscribers: Mutex::default(),
             own: Mutex::default(),
+            waiting: Mutex::default(),
+            asked: AtomicUsize::new(0),
             level: Mutex::default(),
             golden: OnceLock::new(),
         })
@@ -184,6 +192,44 @@ impl Server {
         })
     }
 
+    /// Notes that a session waits for an instance of its own, as long as the guard lives.
+    pub(super) fn wait_for_instance(self: &Arc<Self>, session: u64) -> Waits {
+        *self.waiting.lock().entry(session).or_default() += 1;
+        Waits {
+            server: Arc::clone(self),
+            session,
+        }
+    }
+
+    /// Who has an instance, and who wants one.
+    pub(super) fn need(&self) -> Need {
+        let instances = self.instances();
+        let owners = instances
+            .iter()
+            .filter(|instance| instance.owner().is_some());
+        Need {
+            taken: owners.count(),
+            waiting: self.waiting.lock().len(),
+        }
+    }
+
+    /// How many instances there are that are not given up.
+    pub(super) fn kept(&self) -> usize {
+        let instances = self.instances();
+        instances.iter().filter(|i| !i.is_given_up()).count()
+    }
+
+    /// Whether any instance runs or will.
+    pub(super) fn has_hope(&self) -> bool {
+        let gone = |state| matches!(state, State::Failed { .. } | State::Stopped);
+        !self.instances().iter().all(|i| gone(i.state()))
+    }
+
+    /// Notes how many instances are asked for. True where that is another number than before.
+    pub(super) fn ask_for(&self, instances: usize) -> bool {
+        self.asked.swap(instances, Ordering::AcqRel) != instances
+    }
+
     /// Notes that a session wants to hear of a resource.
     pub(crate) fn subscribe(&self, uri: &str, session: u64) {
         self.subscribers
@@ -243,5 +289,31 @@ impl Server {
 
     pub(crate) fn level(&self) -> Option<LogLevel> {
         *self.level.lock()
+    }
+}
+
+/// How many sessions have an instance to themselves, and how many wait for one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    pub(super) taken: usize,
+    pub(super) waiting: usize,
+}
+
+/// A call that waits for its session's instance.
+#[derive(Debug)]
+pub(super) struct Waits {
+    server: Arc<Server>,
+    session: u64,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut waiting = self.server.waiting.lock();
+        if let Some(calls) = waiting.get_mut(&self.session) {
+            *calls -= 1;
+            if *calls == 0 {
+                waiting.remove(&self.session);
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! From a routed request to the server and back: the bytes pass, ids and names are replaced.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_mcp::{CallError, CallSink, Envelope, Outgoing, Rewrite, RpcError};
+use tokio::time::Instant;
 
 use super::Answer;
 use crate::call::Call;
@@ -99,6 +101,15 @@ pub(super) async fn whole(
     .map(|(answer, _)| answer)
 }
 
+/// What is left of the time for a call that may have waited for its instance; a moment at the least.
+fn left(server: &Server, began: Instant) -> Duration {
+    server
+        .route()
+        .call_timeout()
+        .saturating_sub(began.elapsed())
+        .max(Duration::from_secs(1))
+}
+
 async fn send(
     core: &Arc<Core>,
     call: &Arc<Call>,
@@ -108,6 +119,7 @@ async fn send(
     golden: &Golden,
 ) -> Result<(Answer, bool), RpcError> {
     let measure = golden.begin();
+    let began = Instant::now();
     let picked = match core.pick(server, &call.session).await {
         Ok(picked) => Ok(picked),
         Err(_) if !core.is_settled() => {
@@ -132,7 +144,7 @@ async fn send(
     let outgoing = backstay_mcp::Call {
         message,
         tag: Some(call.tag),
-        timeout: Some(server.route().call_timeout()),
+        timeout: Some(left(server, began)),
         sink: Some(Arc::clone(call) as Arc<dyn CallSink>),
     };
     let outcome = upstream.call(outgoing).await;

@@ -35,6 +35,8 @@ pub(crate) enum Record {
     Unsubscribe { id: String, uri: String },
     /// An instance is its own.
     Claim { id: String, instance: String },
+    /// An instance is nobody's own any more.
+    Unclaim { instance: String },
     /// It ended.
     End { id: String },
 }
@@ -189,12 +191,26 @@ fn read(path: &Path) -> io::Result<Vec<Saved>> {
         Err(error) => return Err(error),
     };
     let mut live: HashMap<String, Saved> = HashMap::new();
+    // Whose own an instance is by the last word of it.
+    let mut claims: HashMap<String, String> = HashMap::new();
+    let mut take_back = |live: &mut HashMap<String, Saved>, instance: &str, to: Option<&str>| {
+        let before = match to {
+            Some(id) => claims.insert(instance.to_owned(), id.to_owned()),
+            None => claims.remove(instance),
+        };
+        if let Some(saved) = before.and_then(|id| live.get_mut(&id)) {
+            saved.instances.remove(instance);
+        }
+    };
     for line in BufReader::new(file).split(b'\n') {
         let Ok(record) = serde_json::from_slice::<Record>(&line?) else {
             continue;
         };
         match record {
             Record::New(saved) => {
+                for instance in &saved.instances {
+                    take_back(&mut live, instance, Some(&saved.id));
+                }
                 live.entry(saved.id.clone()).or_insert(saved);
             }
             Record::Level { id, level } => {
@@ -213,9 +229,13 @@ fn read(path: &Path) -> io::Result<Vec<Saved>> {
                 }
             }
             Record::Claim { id, instance } => {
+                take_back(&mut live, &instance, Some(&id));
                 if let Some(saved) = live.get_mut(&id) {
                     saved.instances.insert(instance);
                 }
+            }
+            Record::Unclaim { instance } => {
+                take_back(&mut live, &instance, None);
             }
             Record::End { id } => {
                 live.remove(&id);

@@ -32,6 +32,8 @@ type Ended = Box<dyn Fn(&Arc<Session>) + Send + Sync>;
 pub(crate) struct Sessions {
     live: Arc<DashMap<Box<str>, Arc<Session>, ahash::RandomState>>,
     by_number: DashMap<u64, Arc<Session>, ahash::RandomState>,
+    /// Whose own an instance is: the session's number.
+    claims: DashMap<Box<str>, u64, ahash::RandomState>,
     next: AtomicU64,
     /// How many sessions asked for each log level; the last for those that asked for none.
     levels: [AtomicUsize; 9],
@@ -64,6 +66,7 @@ impl Sessions {
         let sessions = Self {
             live,
             by_number: DashMap::default(),
+            claims: DashMap::default(),
             next: AtomicU64::new(1),
             levels: Default::default(),
             journal,
@@ -83,6 +86,9 @@ impl Sessions {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let session = Session::new(saved, number, self.generation, self.now())?;
         self.levels[level_index(session.level())].fetch_add(1, Ordering::Relaxed);
+        for instance in &saved.instances {
+            self.claims.insert(instance.as_str().into(), number);
+        }
         self.by_number.insert(number, Arc::clone(&session));
         self.live.insert(session.id.clone(), Arc::clone(&session));
         Some(session)
@@ -184,8 +190,14 @@ impl Sessions {
         }
     }
 
-    /// Remembers that an instance is a session's own.
+    /// Remembers that an instance is a session's own, and nobody else's.
     pub(crate) async fn claim(&self, session: &Session, instance: &str) {
+        if let Some(before) = self.claims.insert(instance.into(), session.number)
+            && let Some(other) = self.by_number(before)
+            && before != session.number
+        {
+            other.instances.lock().remove(instance);
+        }
         session.instances.lock().insert(instance.to_owned());
         self.journal
             .write(&Record::Claim {
@@ -195,12 +207,21 @@ impl Sessions {
             .await;
     }
 
+    /// Remembers that an instance is nobody's own any more: it has begun anew.
+    pub(crate) fn unclaim(&self, instance: &str) {
+        if let Some((_, number)) = self.claims.remove(instance) {
+            if let Some(session) = self.by_number(number) {
+                session.instances.lock().remove(instance);
+            }
+            self.journal.note(&Record::Unclaim {
+                instance: instance.to_owned(),
+            });
+        }
+    }
+
     /// The session whose own an instance is.
     pub(crate) fn claimant(&self, instance: &str) -> Option<u64> {
-        self.live
-            .iter()
-            .find(|session| session.instances.lock().contains(instance))
-            .map(|session| session.number)
+        self.claims.get(instance).map(|number| *number)
     }
 
     /// The most verbose level that any session asked for.
@@ -280,6 +301,10 @@ impl Sessions {
             return false;
         }
         self.by_number.remove(&session.number);
+        for instance in session.instances.lock().iter() {
+            self.claims
+                .remove_if(instance.as_str(), |_, number| *number == session.number);
+        }
         self.levels[level_index(session.level())].fetch_sub(1, Ordering::Relaxed);
         session.close();
         if let Some(ended) = self.ended.get() {

@@ -54,9 +54,6 @@ async fn each_session_has_a_process_of_its_own_until_it_ends() {
     // There is none left for a third.
     let refused = three.call(1, "a__work", json!({})).await;
     assert_eq!(refused["error"]["data"]["state"], "taken", "{refused}");
-    house
-        .wait(|event| matches!(event, Event::SessionWanted { .. }))
-        .await;
     // The first goes; what it had is given to nobody before it has begun anew.
     let id = one.session.clone().unwrap();
     one.send(Method::DELETE, &[("mcp-session-id", &id)], "")

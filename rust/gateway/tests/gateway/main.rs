@@ -14,5 +14,6 @@ mod hostile;
 mod http_upstream;
 mod isolated;
 mod messages;
+mod pool;
 mod restart;
 mod support;

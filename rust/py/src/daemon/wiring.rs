@@ -61,9 +61,14 @@ impl Wiring {
         let sink: EventSink = {
             let (events, orders) = (Arc::clone(&events), orders.clone());
             Arc::new(move |event| {
-                if let Event::SessionEnded { instance, .. } = &event {
-                    // What one session left in a process is for no other to find.
-                    let _ = orders.try_send(Order::Restart(instance.clone()));
+                // What one session left in a process is for no other to find: nothing waits for Python here.
+                let order = match &event {
+                    Event::SessionEnded { instance, .. } => Some(Order::Restart(instance.clone())),
+                    Event::SessionSpare { instance, .. } => Some(Order::Stop(instance.clone())),
+                    _ => None,
+                };
+                if let Some(order) = order {
+                    let _ = orders.try_send(order);
                 }
                 events.push(&event, None, event.weight());
             })

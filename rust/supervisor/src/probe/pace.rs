@@ -1,7 +1,7 @@
 //! When to probe, and what the answers amount to. No clock, no process.
 //!
 //! Until the first success probes are a millisecond apart, then twice that, up to
-//! the interval: a server that is ready in 20 ms is known to be in 30. Failures in
+//! the start interval: a server that is ready in 20 ms is known to be in 30. Failures in
 //! that phase cannot be counted, there are too many; so it lasts, after the start
 //! period, as long as `retries` intervals would. From the first success on it is
 //! one probe an interval, and `retries` failures in a row.
@@ -18,6 +18,7 @@ const FIRST: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Pace {
     interval: Duration,
+    start_interval: Duration,
     retries: u32,
     patience: Duration,
     phase: Phase,
@@ -41,6 +42,7 @@ impl Pace {
             .saturating_add(interval.saturating_mul(retries));
         Self {
             interval,
+            start_interval: Duration::from_millis(probe.start_interval_ms.max(1)),
             retries,
             patience,
             phase: Phase::Starting { delay: FIRST },
@@ -56,7 +58,7 @@ impl Pace {
     /// Time to wait before the next probe.
     pub fn delay(&self) -> Duration {
         match self.phase {
-            Phase::Starting { delay } => delay.min(self.interval),
+            Phase::Starting { delay } => delay.min(self.start_interval),
             Phase::Running { .. } => self.interval,
         }
     }
@@ -97,6 +99,7 @@ mod tests {
             timeout_ms: 10,
             retries: 2,
             start_period_ms: 1_000,
+            start_interval_ms: 50,
         })
     }
 
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_begin_a_millisecond_apart_and_slow_down_to_the_interval() {
+    fn probes_begin_a_millisecond_apart_and_slow_down_to_the_start_interval() {
         let mut pace = pace();
         let delays: Vec<_> = (0..9)
             .map(|_| {
@@ -114,7 +117,7 @@ mod tests {
                 delay
             })
             .collect();
-        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 100, 100]);
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 50, 50, 50]);
         pace.record(Ok(()), Duration::ZERO);
         assert_eq!(pace.delay().as_millis(), 100);
     }

@@ -123,6 +123,9 @@ pub struct ProbeSpec {
     /// Time after the start in which failures do not count.
     #[serde(default)]
     pub start_period_ms: u64,
+    /// The longest time between probes before the first success.
+    #[serde(default = "ProbeSpec::default_start_interval_ms")]
+    pub start_interval_ms: u64,
 }
 
 /// What a probe asks.
@@ -209,6 +212,10 @@ impl ProbeSpec {
     fn default_retries() -> u32 {
         3
     }
+
+    fn default_start_interval_ms() -> u64 {
+        5_000
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +239,7 @@ mod tests {
             timeout_ms: 2,
             retries: 3,
             start_period_ms: 4,
+            start_interval_ms: 5,
         });
         spec.restart.condition = RestartCondition::UnlessStopped;
         let json = serde_json::to_string(&spec).unwrap();
