@@ -225,6 +225,15 @@ class Daemon:
         """
         Takes JSON: `{state_dir, generation, gateway: {…}}`.
         """
+    def add_count(
+        self, /, name: str, help: str, label: str, of: str, amount: SupportsFloat | SupportsIndex
+    ) -> None:
+        """
+        Add to one series of a counter, shown likewise.
+
+        Raises:
+            ValueError: the name is not a metric's, or another kind of metric has it.
+        """
     def close(self, /) -> None:
         """
         Let requests finish, then end every connection and thread. The instances run on.
@@ -260,6 +269,15 @@ class Daemon:
 
         The descriptor is duplicated; the caller keeps its own.
         """
+    def observe(
+        self, /, name: str, help: str, label: str, of: str, value: SupportsFloat | SupportsIndex
+    ) -> None:
+        """
+        Add an observation, in seconds, to one series of a histogram, shown likewise.
+
+        Raises:
+            ValueError: the name is not a metric's, or another kind of metric has it.
+        """
     def remove(self, /, instance: str) -> None:
         """
         Have an instance stopped and forgotten.
@@ -276,7 +294,7 @@ class Daemon:
         self, /, name: str, help: str, label: str, of: str, value: SupportsFloat | SupportsIndex
     ) -> None:
         """
-        Set one series of a gauge with one label, shown beside the gateway's own metrics.
+        Set one series of a gauge, shown beside the gateway's own metrics; an empty label is none.
 
         Raises:
             ValueError: the name is not a metric's, or another kind of metric has it.

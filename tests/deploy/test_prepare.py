@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from backstay.config.loading import load
+from backstay.config.machine import Machine
 from backstay.deploy.admission import LeaseBook
 from backstay.deploy.build import Launched, instance_spec, server_url, values_for
 from backstay.deploy.prepare import Prepared, prepare
@@ -26,6 +27,13 @@ ENVIRON = {"PATH": "/bin", "HOME": "/home/x", "LANG": "C.UTF-8", "HTTPS_PROXY": 
 def stack(folder: Path, services: str) -> Stack:
     (folder / "backstay.yaml").write_text(f"name: town\nports: 23000-23050\nservices:\n{services}")
     return load([folder / "backstay.yaml"], environ=ENVIRON)
+
+
+def load_on_gpus(folder: Path, services: str) -> Stack:
+    """Read a stack on a machine that has GPUs."""
+    (folder / "backstay.yaml").write_text(f"name: town\nservices:\n{services}")
+    machine = Machine(cpus=8, memory=1 << 34, gpus=4)
+    return load([folder / "backstay.yaml"], environ=ENVIRON, machine=machine)
 
 
 def book() -> LeaseBook:
@@ -170,6 +178,24 @@ def test_an_instance_gets_its_ports_and_nothing_secret_of_ours(tmp_path: Path):
     assert spec.probe is not None
     assert spec.probe.kind == {"tcp": {"port": 23000}}
     assert spec.restart.condition == "no"
+
+
+def test_an_instance_sees_the_very_gpus_that_it_reserves(tmp_path: Path):
+    service = """
+  a:
+    command: x
+    deploy: {resources: {reservations: {devices: [{device_ids: ["1", GPU-7]}]}}}
+"""
+    read = load_on_gpus(tmp_path, service)
+    leases = LeaseBook(Ledger(cpus=2, memory="1Gi", gpus=4), Ports(23000, 23050))
+    placement = prepare(read, Fleet(), leases, {}).planned["a"].change.target
+    assert placement is not None
+    assert placement.revision.need.milli_gpus == 2000
+    values = values_for(
+        read.services["a"], read, "a.1", ports={}, services={}, environ=ENVIRON, gateway_url=""
+    )
+    spec = instance_spec(read.services["a"], placement.revision, values, Launched(), ENVIRON)
+    assert spec.env["CUDA_VISIBLE_DEVICES"] == "1,GPU-7"
 
 
 def test_a_stdio_server_ends_with_its_stdin_and_starts_again_always(tmp_path: Path):

@@ -141,7 +141,7 @@ async def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"):
         await store.ensure(entry_of(store), fail, progress=print)
     assert list((tmp_path / "tmp").iterdir()) == []
-    assert await store.ensure(entry_of(store), nothing, progress=print) == {"argv": []}
+    assert (await store.ensure(entry_of(store), nothing, progress=print))["argv"] == []
 
 
 async def test_a_cancelled_wait_does_not_hold_the_lock_later(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_a_read_only_cache_serves_what_it_has(tmp_path: Path, monkeypatch:
         raise PermissionError("read-only")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert await store.ensure(entry_of(store), nothing, progress=print) == {"argv": []}
+    assert (await store.ensure(entry_of(store), nothing, progress=print))["argv"] == []
 
 
 def test_every_fact_changes_the_entry(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ class Board:
             self.note("waiting for another deploy to end")
         elif event.kind == "service.state" and event.service:
             self._state(event.service, given)
+        elif event.kind == "service.rollout" and event.service and not given.get("batch"):
+            self._rolled_out(event.service, int(given.get("done", 0)), int(given.get("total", 0)))
         elif event.kind == "service.installing" and event.service:
             row = self._row(event.service)
             if (line := _line(given.get("line", ""))) != row.detail:
@@ -71,6 +73,12 @@ class Board:
                 self.changed(event.service, row)
         elif event.kind == "server.ready" and event.service and (tools := given.get("tools")) is not None:
             self._row(event.service).detail = count(int(tools), "tool")
+
+    def _rolled_out(self, name: str, done: int, total: int) -> None:
+        if total > 1:
+            row = self._row(name)
+            row.detail = f"{done} of {total} updated"
+            self.changed(name, row)
 
     def _row(self, name: str) -> Row:
         self.width = max(self.width, len(name))

@@ -36,7 +36,7 @@ SERVICE: Final = {
     "cpu_count": "write `deploy: {resources: {limits: {cpus: 2}}}`",
     "mem_limit": "write `deploy: {resources: {limits: {memory: 512M}}}`",
     "mem_reservation": "write `deploy: {resources: {reservations: {memory: 512M}}}`",
-    "pids_limit": "write `deploy: {resources: {limits: {pids: 100}}}`",
+    "pids_limit": "delete it: processes cannot be limited in number yet",
     "gpus": "write `deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 1}]}}}`",
     "devices": "write `deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 1}]}}}`",
     "logging": "delete it: each instance has a rotated log, see `backstay logs`",

@@ -14,8 +14,10 @@ from backstay.deploy.fleet import FleetController, restore_configs
 from backstay.deploy.handed import HandedOver
 from backstay.deploy.installer import PackageInstaller
 from backstay.deploy.journal import Journal
+from backstay.deploy.measured import InstallSeries
 from backstay.deploy.memory import load_fleet
 from backstay.ledger import Ledger, Ports, capacity
+from backstay.packages import cache_dir
 from backstay.state import Store
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ async def assemble(
     environ = {**environ, **HandedOver(state_dir).load()}
     journal = Journal(memory.store)
     installer = PackageInstaller(environ)
+    installer.series = InstallSeries(engine, cache_dir(environ))
+    await installer.series.show_cache()
     ports = memory.stack.ports if memory.stack else None
     first, last = (ports.first, ports.last) if ports else DEFAULT_RANGE
     book = LeaseBook(Ledger(**capacity(state_dir)), Ports(first, last))

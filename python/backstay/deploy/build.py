@@ -99,7 +99,8 @@ def instance_spec(
 ) -> InstanceSpec:
     """Describe one instance, whole and final."""
     rendered = render(service, values)
-    environment = base_environment(environ) | dict(launched.env or {}) | dict(rendered.environment)
+    environment = base_environment(environ) | dict(launched.env or {})
+    environment |= _visible_devices(service) | dict(rendered.environment)
     stdio: Literal["logs", "mcp"] = "mcp" if revision.server and not revision.http else "logs"
     return InstanceSpec(
         name=values.instance,
@@ -119,6 +120,12 @@ def instance_spec(
         ),
         probe=_probe(rendered, values.ports),
     )
+
+
+def _visible_devices(service: Service) -> dict[str, str]:
+    """Show a process the very devices that it reserves, and no others."""
+    devices = service.deploy.resources.reservations.device_ids
+    return {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
 
 
 def server_url(service: Service, ports: Mapping[str, int]) -> str | None:

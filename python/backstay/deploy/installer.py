@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backstay.config import Service
+    from backstay.deploy.measured import InstallSeries
 
 __all__ = ["PackageInstaller"]
 
@@ -24,6 +25,7 @@ class PackageInstaller:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
+        self.series: InstallSeries | None = None
         self._lock: Lockfile | None = None
         # Two installations that end together write one after the other.
         self._saving = asyncio.Lock()
@@ -42,10 +44,18 @@ class PackageInstaller:
         Raises:
             PackageError: it cannot be installed.
         """
+        if self.series is None:
+            return (await self._install(service, progress))[0]
+        async with self.series.measure() as outcome:
+            launched, installed = await self._install(service, progress)
+            outcome.done(installed=installed)
+        return launched
+
+    async def _install(self, service: Service, progress: Callable[[str], None]) -> tuple[Launched, bool]:
         assert self._lock is not None
         launch = await resolve_and_install(
             service, lock=self._lock, cache=cache_dir(self.environ), environ=self.environ, progress=progress
         )
         async with self._saving:
             await asyncio.to_thread(self._lock.save)
-        return Launched(launch.argv, dict(launch.env), launch.description)
+        return Launched(launch.argv, dict(launch.env), launch.description), launch.installed

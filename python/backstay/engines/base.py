@@ -57,7 +57,15 @@ class Engine(Protocol):
         ...
 
     def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
-        """Set a series of a gauge with one label, shown beside the engine's own."""
+        """Set a series of a gauge, shown beside the engine's own; an empty label is none."""
+        ...
+
+    def count(self, name: str, help: str, label: str, of: str, amount: float) -> None:
+        """Add to a series of a counter, shown likewise."""
+        ...
+
+    def observe(self, name: str, help: str, label: str, of: str, value: float) -> None:
+        """Add an observation in seconds to a series of a histogram, shown likewise."""
         ...
 
     def metrics(self) -> bytes:

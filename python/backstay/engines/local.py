@@ -71,6 +71,14 @@ class LocalEngine:
         """Set a series of a gauge, shown at the gateway's `/metrics`."""
         self._core.set_gauge(name, help, label, of, value)
 
+    def count(self, name: str, help: str, label: str, of: str, amount: float) -> None:
+        """Add to a series of a counter, shown likewise."""
+        self._core.add_count(name, help, label, of, amount)
+
+    def observe(self, name: str, help: str, label: str, of: str, value: float) -> None:
+        """Add an observation to a series of a histogram, shown likewise."""
+        self._core.observe(name, help, label, of, value)
+
     def metrics(self) -> bytes:
         """Give the gateway's and the keeper's series as text."""
         return self._core.render_metrics()

@@ -56,6 +56,8 @@ class SimulatedEngine:
         self.running: dict[str, _Run] = {}
         self.closed = False
         self.gauges: dict[tuple[str, str], float] = {}
+        self.counts: dict[tuple[str, str], float] = {}
+        self.observed: dict[tuple[str, str], list[float]] = {}
         self._script = script or (lambda spec, attempt: Behaviour())
         self._remote = remote or (lambda instance: True)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -158,6 +160,14 @@ class SimulatedEngine:
     def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
         """Keep the last value of a series, for a test to look at."""
         self.gauges[name, of] = value
+
+    def count(self, name: str, help: str, label: str, of: str, amount: float) -> None:
+        """Keep the count for whoever looks at it."""
+        self.counts[name, of] = self.counts.get((name, of), 0.0) + amount
+
+    def observe(self, name: str, help: str, label: str, of: str, value: float) -> None:
+        """Keep the observation for whoever looks at it."""
+        self.observed.setdefault((name, of), []).append(value)
 
     def metrics(self) -> bytes:
         """There are no series."""

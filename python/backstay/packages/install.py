@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backstay.packages import cargo, gate, go, npm, path, pypi, runtime
@@ -110,7 +111,11 @@ async def _install(job: Job, locked: LockedPackage) -> Launch:
         facts |= await path.facts(job)
     entry = job.store.entry(f"{request.kind}-{locked.name}-{locked.version}", facts)
 
+    built = False
+
     async def build(work: Path) -> dict[str, Any]:
+        nonlocal built
+        built = True
         async with gate.shared().slot():
             job.progress(f"{request.kind}:{locked.name} {locked.version}")
             return await installer.build(job, locked, on, work)
@@ -119,7 +124,7 @@ async def _install(job: Job, locked: LockedPackage) -> Launch:
     marker = await job.store.ensure(entry, build, usable=installer.usable, progress=job.progress)
     if not existed:
         await asyncio.to_thread(prune_now_and_then, job.store.root)
-    return _launch(job, locked, on, entry, marker)
+    return replace(_launch(job, locked, on, entry, marker), installed=built)
 
 
 def _launch(

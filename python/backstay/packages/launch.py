@@ -40,9 +40,11 @@ class Launch:
         env: variables to set beside the service's own.
         description: `npm:name 1.2.3`, for people.
         locked: what was pinned; none for a URL or a command.
+        installed: whether it was put in place just now, and not found there.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     description: str
     locked: LockedPackage | None = None
+    installed: bool = False

@@ -107,6 +107,7 @@ class Store:
             work.mkdir(parents=True, mode=0o700)
             try:
                 marker = await build(work)
+                marker["bytes"] = await asyncio.to_thread(_size, work)
                 await asyncio.to_thread(self._seal, work, entry, marker)
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(remove, work))
@@ -231,6 +232,21 @@ async def _wait_for_lock(handle: int) -> None:
 
     threading.Thread(target=wait, name="package-lock", daemon=True).start()
     await held
+
+
+def _size(directory: Path) -> int:
+    """The bytes that the files of a tree take on the disk; a file with several names counts once."""
+    seen: set[tuple[int, int]] = set()
+    size = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - ten thousands of files
+                if found.st_nlink == 1 or (found.st_dev, found.st_ino) not in seen:
+                    size += found.st_blocks * 512
+                    if found.st_nlink > 1:
+                        seen.add((found.st_dev, found.st_ino))
+    return size
 
 
 def _sync(work: Path) -> None:

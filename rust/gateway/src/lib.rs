@@ -25,6 +25,7 @@ mod call;
 mod capabilities;
 mod config;
 mod core;
+mod daemon;
 mod durable;
 mod event;
 mod fault;
@@ -47,6 +48,7 @@ pub use config::{
     GatewayConfig, InstanceRoute, Pool, Routes, ServerRoute, SessionMode, ToolFilter, Transport,
 };
 pub use core::NoteSink;
+pub use daemon::register_daemon;
 pub use event::{Counts, Event, EventSink, ServerName};
 pub use gateway::Gateway;
 pub use process::{Process, Processes};

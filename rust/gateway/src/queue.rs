@@ -100,6 +100,16 @@ impl EventQueue {
         }
     }
 
+    /// How many events wait.
+    pub fn len(&self) -> usize {
+        self.state.lock().events.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Takes out up to `limit` events, oldest first. The descriptor stays readable while more wait.
     pub fn drain(&self, limit: usize) -> Vec<Vec<u8>> {
         let mut state = self.state.lock();

@@ -168,13 +168,40 @@ impl Daemon {
         PyBytes::new(py, &text)
     }
 
-    /// Set one series of a gauge with one label, shown beside the gateway's own metrics.
+    /// Set one series of a gauge, shown beside the gateway's own metrics; an empty label is none.
     ///
     /// Raises:
     ///     ValueError: the name is not a metric's, or another kind of metric has it.
     fn set_gauge(&self, name: &str, help: &str, label: &str, of: &str, value: f64) -> PyResult<()> {
         self.wiring
-            .set_gauge(name, help, (label, of), value)
+            .set_gauge((name, help), labelled(label, of), value)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Add to one series of a counter, shown likewise.
+    ///
+    /// Raises:
+    ///     ValueError: the name is not a metric's, or another kind of metric has it.
+    fn add_count(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        of: &str,
+        amount: f64,
+    ) -> PyResult<()> {
+        self.wiring
+            .add_count((name, help), labelled(label, of), amount)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Add an observation, in seconds, to one series of a histogram, shown likewise.
+    ///
+    /// Raises:
+    ///     ValueError: the name is not a metric's, or another kind of metric has it.
+    fn observe(&self, name: &str, help: &str, label: &str, of: &str, value: f64) -> PyResult<()> {
+        self.wiring
+            .observe((name, help), labelled(label, of), value)
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
@@ -245,6 +272,10 @@ impl Drop for Daemon {
             runtime.shutdown_background();
         }
     }
+}
+
+fn labelled<'a>(label: &'a str, of: &'a str) -> Option<(&'a str, &'a str)> {
+    (!label.is_empty()).then_some((label, of))
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> PyResult<T> {

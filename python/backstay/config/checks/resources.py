@@ -34,6 +34,12 @@ def _check_limits(context: Context, service: Service) -> None:
     path = ("services", service.name, "deploy", "resources")
     reserved, limit = service.deploy.resources.reservations, service.deploy.resources.limits
     hint = "raise the limit or lower the reservation"
+    if limit.pids is not None:
+        context.report(
+            f"the processes of `{service.name}` cannot be limited in number yet",
+            (*path, "limits", "pids"),
+            hint="remove it; `ulimit -u` before `backstay up` limits all of your processes",
+        )
     if reserved.cpus and limit.cpus and reserved.cpus > limit.cpus:
         context.report(
             f"`{service.name}` reserves {reserved.cpus:g} cpus and may use {limit.cpus:g}",

@@ -52,9 +52,9 @@ class Device(Model):
     ) = None
     """How many, or `all`. 1 where neither this nor `device_ids` is given."""
     device_ids: Texts = ()
-    """These very devices, by index or UUID."""
+    """These very devices, by index or UUID: the process sees no others (`CUDA_VISIBLE_DEVICES`)."""
     driver: Name | None = None
-    """The driver, such as `nvidia`."""
+    """The driver: `nvidia`, whose devices are the ones that are counted."""
 
     @property
     def number(self) -> int | Literal["all"]:
@@ -73,6 +73,11 @@ class Device(Model):
                 f"no device of the kind `{', '.join(self.capabilities)}` can be reserved",
                 "write `capabilities: [gpu]`",
             )
+        if self.driver not in (None, "nvidia"):
+            raise refuse(
+                f"no device of the driver `{self.driver}` can be reserved",
+                "write `driver: nvidia`, or leave it out",
+            )
         if self.count is not None and self.device_ids:
             raise refuse("both `count` and `device_ids` are given", "keep one of them")
         return self
@@ -89,6 +94,11 @@ class Reservations(Model):
     """GPUs."""
 
     @property
+    def device_ids(self) -> tuple[str, ...]:
+        """The very devices that are asked for; none where any will do."""
+        return tuple(name for device in self.devices for name in device.device_ids)
+
+    @property
     def gpus(self) -> int | Literal["all"]:
         """How many GPUs are reserved."""
         numbers = [device.number for device in self.devices]
@@ -96,14 +106,14 @@ class Reservations(Model):
 
 
 class Limits(Model):
-    """What an instance may use at most."""
+    """What an instance may use at most. Checked against what it reserves; not enforced yet."""
 
     cpus: Cpus | None = None
     """Cores."""
     memory: Size | None = None
     """Memory."""
     pids: Count | None = None
-    """Processes and threads."""
+    """Processes and threads. Refused: nothing counts them yet."""
 
 
 class Resources(Model):

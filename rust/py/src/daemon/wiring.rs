@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backstay_gateway::{
     Event, EventQueue, EventSink, Gateway, GatewayConfig, NoteSink, Process, Processes, Weight,
+    register_daemon,
 };
 use backstay_mcp::Pipes;
 use backstay_supervisor::{
@@ -23,6 +24,8 @@ use super::events::{Told, service_of};
 
 /// Orders that may wait for the keeper.
 const MOST_ORDERS: usize = 65_536;
+/// Upper bounds of the buckets for what takes seconds to minutes, such as an installation.
+const LONG_SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0];
 /// How long the end of the keeper may take.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
@@ -57,6 +60,7 @@ impl Wiring {
     ) -> io::Result<Arc<Self>> {
         let registry = Registry::new();
         let processes = Processes::register(&registry).map_err(io::Error::other)?;
+        register_daemon(&registry, config.generation, &events).map_err(io::Error::other)?;
         let (orders, waiting) = mpsc::channel(MOST_ORDERS);
         let sink: EventSink = {
             let (events, orders) = (Arc::clone(&events), orders.clone());
@@ -128,18 +132,42 @@ impl Wiring {
         out
     }
 
-    /// Sets one series of a gauge with one label, which is shown beside the gateway's own.
+    /// Sets one series of a gauge, which is shown beside the gateway's own.
     pub(super) fn set_gauge(
         &self,
-        name: &str,
-        help: &str,
-        (label, of): (&str, &str),
+        (name, help): (&str, &str),
+        label: Option<(&str, &str)>,
         value: f64,
     ) -> Result<(), MetricError> {
-        self.registry
-            .gauge(name, help, &[label])?
-            .with(&[of])
-            .set(value);
+        let (names, values): (Vec<_>, Vec<_>) = label.into_iter().unzip();
+        let family = self.registry.gauge(name, help, &names)?;
+        family.with(&values).set(value);
+        Ok(())
+    }
+
+    /// Adds to one series of a counter.
+    pub(super) fn add_count(
+        &self,
+        (name, help): (&str, &str),
+        label: Option<(&str, &str)>,
+        amount: f64,
+    ) -> Result<(), MetricError> {
+        let (names, values): (Vec<_>, Vec<_>) = label.into_iter().unzip();
+        let family = self.registry.counter(name, help, &names)?;
+        family.with(&values).add(amount);
+        Ok(())
+    }
+
+    /// Adds an observation to one series of a histogram of seconds to minutes.
+    pub(super) fn observe(
+        &self,
+        (name, help): (&str, &str),
+        label: Option<(&str, &str)>,
+        value: f64,
+    ) -> Result<(), MetricError> {
+        let (names, values): (Vec<_>, Vec<_>) = label.into_iter().unzip();
+        let family = self.registry.histogram(name, help, &names, &LONG_SECONDS)?;
+        family.with(&values).observe(value);
         Ok(())
     }
 
