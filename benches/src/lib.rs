@@ -1,5 +1,7 @@
 //! Comparisons with what a user would otherwise take: `cargo bench`.
 
+pub mod traces;
+
 use std::path::Path;
 
 /// Print how the time of a criterion benchmark grew with its size: the slope of the logarithms over all sizes.

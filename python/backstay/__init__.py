@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backstay import errors, metrics
     from backstay.blocking import BlockingFleet
+    from backstay.cache import Cache
     from backstay.errors import (
         AlreadyHeld,
         BackstayError,
@@ -37,6 +38,7 @@ __all__ = [
     "AlreadyHeld",
     "BackstayError",
     "BlockingFleet",
+    "Cache",
     "CallFailed",
     "ConfigError",
     "ConfigErrors",
@@ -66,6 +68,7 @@ _HOMES = {
     "AlreadyHeld": "errors",
     "BackstayError": "errors",
     "BlockingFleet": "blocking",
+    "Cache": "cache",
     "CallFailed": "errors",
     "ConfigError": "errors",
     "ConfigErrors": "errors",

@@ -6,11 +6,14 @@ The extension module; each submodule file adds its classes here.
 from _typeshed import SupportsGetItem
 from backstay.metrics import Around
 from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
 from typing import Any, Literal, SupportsFloat, SupportsIndex, final
 from typing_extensions import Buffer, disjoint_base
 
 __all__ = [
     "Batch",
+    "CacheCore",
+    "CacheStats",
     "Change",
     "Claim",
     "Counter",
@@ -90,6 +93,178 @@ class Batch:
     def resources(self, /) -> Resources | None:
         """
         What is held in all; None once it was closed.
+        """
+
+@disjoint_base
+class CacheCore:
+    """
+    A bounded cache of any objects by any hashable keys. `backstay.Cache` is this with the rest of a mapping.
+    """
+    def __contains__(self, key: Any, /) -> bool: ...
+    def __delitem__(self, key: Any, /) -> None: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __iter__(self, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __new__(
+        cls,
+        /,
+        capacity: SupportsIndex,
+        *,
+        ttl: SupportsFloat | SupportsIndex | None = None,
+        idle: SupportsFloat | SupportsIndex | None = None,
+        cost: Any | None = None,
+        timer: Any | None = None,
+        ahead: SupportsIndex = 0,
+    ) -> CacheCore: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def _follow(self, /, key: Any, missed: bool) -> list[Any]:
+        """
+        Note that `key` was asked for and was not there (`missed`), or is used.
+
+        Gives the keys to load ahead, if it was missed or had been loaded ahead itself: those that followed it
+        before and are not there.
+        """
+    def _loaded_ahead(self, /, key: Any) -> None:
+        """
+        Note that `key` was loaded ahead.
+        """
+    def _restore(self, /, path: str | PathLike[str], loads: Any) -> int: ...
+    def _save(self, /, path: str | PathLike[str], dumps: Any) -> int: ...
+    def _take(self, /, key: Any, default: Any) -> Any: ...
+    @property
+    def capacity(self, /) -> int:
+        """
+        How much the cache may hold: entries, or cost.
+        """
+    def clear(self, /) -> None:
+        """
+        Take everything out. What was counted, and what was learnt about keys, stays.
+        """
+    def get(self, key: Any, default: Any | None = None, /) -> Any | None:
+        """
+        The value under `key`, or `default`.
+        """
+    def get_many(self, keys: list[Any], default: Any | None = None, /) -> list[Any]:
+        """
+        Values for many keys, `default` where there is none: one crossing for all.
+        """
+    def get_or_set(self, /, key: Any, loader: Any) -> Any:
+        """
+        The value under `key`; if there is none, what `loader(key)` returns, which is kept.
+
+        However many threads ask at once, one loads; its failure reaches all of them and is not kept.
+        """
+    def invalidate(self, /, tag: str) -> int:
+        """
+        Take out all entries that bear this tag; says how many.
+        """
+    def peek(self, key: Any, default: Any | None = None, /) -> Any | None:
+        """
+        The value under `key`, or `default`, without counting as a use.
+        """
+    def popitem(self, /) -> tuple[Any, Any]:
+        """
+        Take out an entry: the one that would leave next.
+        """
+    def resize(self, /, capacity: SupportsIndex) -> None:
+        """
+        Change how much the cache may hold; what has to leave leaves now.
+        """
+    def set(
+        self,
+        /,
+        key: Any,
+        value: Any,
+        *,
+        ttl: SupportsFloat | SupportsIndex | None = None,
+        idle: SupportsFloat | SupportsIndex | None = None,
+        cost: SupportsIndex | None = None,
+        tags: SupportsGetItem[int, str] = ...,
+    ) -> None:
+        """
+        Set an entry on its own terms: seconds it may stay, seconds it may stay unused, its cost, its tags.
+        """
+    def set_many(self, /, keys: list[Any], values: list[Any]) -> None:
+        """
+        Set `values[i]` under `keys[i]` for all: one crossing.
+        """
+    def setdefault(self, key: Any, default: Any | None = None, /) -> Any:
+        """
+        The value under `key` if there is one; else set `default` and give that.
+        """
+    def stats(self, /) -> CacheStats:
+        """
+        What it counted, and what it holds.
+        """
+    def sweep(self, /) -> int:
+        """
+        Take out all entries whose time is over; says how many.
+
+        Operations do that by themselves, a few at a time.
+        """
+
+@final
+class CacheStats:
+    """
+    What a cache counted, and what it holds.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def capacity(self, /) -> int:
+        """
+        What they may cost together.
+        """
+    @property
+    def cost(self, /) -> int:
+        """
+        What they cost together.
+        """
+    @property
+    def entries(self, /) -> int:
+        """
+        Entries held.
+        """
+    @property
+    def evictions(self, /) -> int:
+        """
+        Entries that left for want of room.
+        """
+    @property
+    def expirations(self, /) -> int:
+        """
+        Entries whose time was over.
+        """
+    @property
+    def hit_rate(self, /) -> float:
+        """
+        Hits among look-ups, from 0 to 1.
+        """
+    @property
+    def hits(self, /) -> int:
+        """
+        Look-ups that found an entry.
+        """
+    @property
+    def insertions(self, /) -> int:
+        """
+        Entries set, new or again.
+        """
+    @property
+    def invalidations(self, /) -> int:
+        """
+        Entries taken out by tag.
+        """
+    @property
+    def misses(self, /) -> int:
+        """
+        Look-ups that did not.
+        """
+    @property
+    def policy(self, /) -> str:
+        """
+        What decides who stays just now: `recency`, `frequency`, `drift` or `balance`.
         """
 
 @final

@@ -15,6 +15,8 @@
     ├── UnknownService          a name that is not there (also: KeyError)
     ├── MetricError             a metric's definition or use is wrong (also: ValueError)
     ├── WatchLagged             a watcher fell behind and must take a new snapshot
+    ├── SnapshotError           a cache's snapshot is damaged, or is none
+    ├── TooLarge                an entry costs more than the cache may hold (also: ValueError)
     ├── StateError              the state of a fleet could not be read or written
     ├── KeeperError             the keeper could not be started or reached
     ├── DaemonNotRunning        no daemon answers for this stack file
@@ -59,7 +61,9 @@ __all__ = [
     "PortHeld",
     "PortsExhausted",
     "ResourceError",
+    "SnapshotError",
     "StateError",
+    "TooLarge",
     "UnknownService",
     "WatchLagged",
 ]
@@ -212,6 +216,14 @@ class WatchLagged(BackstayError):
     def __init__(self, message: str = "", missed: int = 0) -> None:
         super().__init__(message)
         self.missed = missed
+
+
+class SnapshotError(BackstayError):
+    """A cache's snapshot is damaged, or is none; nothing of it was loaded."""
+
+
+class TooLarge(BackstayError, ValueError):
+    """An entry costs more than the cache may hold in all."""
 
 
 class StateError(BackstayError):

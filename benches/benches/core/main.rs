@@ -1,5 +1,6 @@
 //! The core structures beside what one would otherwise take: `cargo bench --bench core`.
 
+mod cache;
 mod graph;
 mod ledger;
 mod ports;
@@ -22,6 +23,7 @@ fn main() {
     ports::all(&mut criterion);
     graph::all(&mut criterion);
     registry::all(&mut criterion);
+    cache::all(&mut criterion);
     telemetry::all(&mut criterion);
     criterion.final_summary();
 }

@@ -18,7 +18,7 @@ from compare import report
 GROUPS = sorted(
     file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in ("__main__", "compare")
 )
-PEERS = ("prometheus-client", "rustworkx", "networkx")
+PEERS = ("cachebox", "cachetools", "lru-dict", "moka-py", "prometheus-client", "rustworkx", "networkx")
 
 
 def main() -> None:

@@ -81,13 +81,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(key);
         let mut shard = self.shard(hash).lock();
-        if let Some(place) = shard.find(hash, |other| other.borrow() == key) {
-            let now = self.now(&shard);
-            shard.hit(place, now).cloned()
-        } else {
-            shard.miss();
-            None
+        let now = self.now(&shard);
+        let found = shard.find(hash, |other| other.borrow() == key);
+        if let Some(value) = found.and_then(|place| shard.hit(place, now)) {
+            return Some(value.clone());
         }
+        let left = shard.miss(now);
+        drop(shard);
+        drop(left);
+        None
     }
 
     /// Whether there is a value under a key; does not count as a use.

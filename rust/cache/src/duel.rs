@@ -8,8 +8,11 @@
 use crate::expert::{EXPERTS, Expert};
 use crate::residents::Residents;
 
-/// How many entries a shadow holds at most; above, the sample is halved.
-const SHADOW: usize = 1024;
+/// The part of the cache's entries that a shadow holds: what the duel costs, against how soon it is decided.
+const PART: u64 = 32;
+/// The least and the most entries that a shadow holds: below, chance decides; above, nothing more is learnt.
+const LEAST: u64 = 64;
+const MOST: u64 = 1024;
 /// How long a difference is remembered: so many times the cache's size in accesses.
 const HORIZON: f64 = 8.0;
 /// A lead of this many hits is luck, whatever else is known.
@@ -41,7 +44,7 @@ impl Duel {
     /// Of a cache that holds up to `capacity` in cost and, where that is known, as many entries.
     pub(crate) fn new(capacity: u64, entries: Option<u64>) -> Self {
         let mut mask = 0;
-        while entries.is_some_and(|entries| entries / (mask + 1) > SHADOW as u64) {
+        while entries.is_some_and(|entries| entries / (mask + 1) > enough(entries)) {
             mask = mask << 1 | 1;
         }
         let shadows = EXPERTS.map(|expert| Shadow {
@@ -110,10 +113,11 @@ impl Duel {
                 }
             }
         }
+        let enough = enough(entries as u64).saturating_mul(2);
         if self
             .shadows
             .iter()
-            .any(|shadow| shadow.residents.len() > SHADOW)
+            .any(|shadow| shadow.residents.len() as u64 > enough)
         {
             self.halve();
         }
@@ -144,6 +148,11 @@ impl Duel {
     fn shadow_capacity(&self) -> u64 {
         (self.capacity / ((self.mask >> SAMPLE_SHIFT) + 1)).max(1)
     }
+}
+
+/// How many entries a shadow of a cache of so many needs.
+fn enough(entries: u64) -> u64 {
+    (entries / PART).clamp(LEAST, MOST)
 }
 
 fn hit(residents: &mut Residents, hash: u64, cost: u32) -> bool {

@@ -17,15 +17,13 @@ pub type Place = u32;
 
 const NOBODY: Place = u32::MAX;
 const QUEUES: usize = 3;
-const WINDOW: usize = 0;
-const PROBATION: usize = 1;
-const PROTECTED: usize = 2;
+const PROBATION: u16 = 0;
+const PROTECTED: u16 = 1;
+/// The first name of the window; each later one is the next number, see [`Residents::follow`].
+const WINDOW: u16 = 2;
 
 /// The share of what is not window that protected entries may fill.
 const PROTECTED_SHARE: f64 = 0.8;
-/// How many entries leave an over-full window per insertion: a window that an expert made smaller empties step by
-/// step, and no single insertion pays for it.
-const STEPS: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Link {
@@ -33,7 +31,9 @@ struct Link {
     prev: Place,
     next: Place,
     cost: u32,
-    queue: u8,
+    /// Its queue: [`PROBATION`], [`PROTECTED`], or the name that the window had when it came in. Whoever bears an
+    /// old name of the window is on probation.
+    queue: u16,
     count: u8,
     epoch: u8,
 }
@@ -45,6 +45,12 @@ struct Queue {
     cost: u64,
 }
 
+const EMPTY: Queue = Queue {
+    head: NOBODY,
+    tail: NOBODY,
+    cost: 0,
+};
+
 /// The residents of one cache, or of the shadow of one.
 pub(crate) struct Residents {
     index: HashTable<Place>,
@@ -55,6 +61,8 @@ pub(crate) struct Residents {
     history: History,
     expert: Expert,
     capacity: u64,
+    /// What the window is called just now.
+    window_name: u16,
     window: u64,
     protected: u64,
     epoch: u8,
@@ -63,19 +71,15 @@ pub(crate) struct Residents {
 
 impl Residents {
     pub(crate) fn new(capacity: u64, expert: Expert) -> Self {
-        let queue = Queue {
-            head: NOBODY,
-            tail: NOBODY,
-            cost: 0,
-        };
         let mut residents = Self {
             index: HashTable::new(),
             links: Vec::new(),
             free: NOBODY,
-            queues: [queue; QUEUES],
+            queues: [EMPTY; QUEUES],
             history: History::new(),
             expert,
             capacity,
+            window_name: WINDOW,
             window: 0,
             protected: 0,
             epoch: 0,
@@ -86,13 +90,58 @@ impl Residents {
     }
 
     /// Let another expert decide from now on.
+    ///
+    /// If its window is smaller, all in the window are on probation at once: the queues are joined at their ends,
+    /// and a new name for the window tells those who came in before from those who come after.
     pub(crate) fn follow(&mut self, expert: Expert) {
+        if expert.window < self.expert.window {
+            self.join_window_to_probation();
+        }
         self.expert = expert;
         self.window = share(self.capacity, expert.window).max(1);
-        self.protected = share(
-            self.capacity - self.window.min(self.capacity),
-            PROTECTED_SHARE,
+        let main = self.capacity - self.window.min(self.capacity);
+        self.protected = share(main, PROTECTED_SHARE);
+    }
+
+    fn join_window_to_probation(&mut self) {
+        let (window, probation) = (
+            self.queues[usize::from(WINDOW)],
+            self.queues[usize::from(PROBATION)],
         );
+        if window.tail == NOBODY {
+            return;
+        }
+        self.links[window.tail as usize].next = probation.head;
+        let tail = match probation.head {
+            NOBODY => window.tail,
+            head => {
+                self.links[head as usize].prev = window.tail;
+                probation.tail
+            }
+        };
+        self.queues[usize::from(PROBATION)] = Queue {
+            head: window.head,
+            tail,
+            cost: window.cost + probation.cost,
+        };
+        self.queues[usize::from(WINDOW)] = EMPTY;
+        self.window_name = self.window_name.checked_add(1).unwrap_or_else(|| {
+            // Once in 65,000 changes all names are used up: then whoever has an old one gets the right one.
+            for link in self.links.iter_mut().filter(|link| link.queue >= WINDOW) {
+                link.queue = PROBATION;
+            }
+            WINDOW
+        });
+    }
+
+    /// Where in `queues` those with this name are.
+    #[inline]
+    fn queue(&self, name: u16) -> usize {
+        usize::from(match name {
+            PROBATION | PROTECTED => name,
+            name if name == self.window_name => WINDOW,
+            _ => PROBATION,
+        })
     }
 
     /// Change the capacity; who has to leave for it leaves with the next insertions or [`Self::settle`].
@@ -144,17 +193,15 @@ impl Residents {
         let link = &mut self.links[place as usize];
         link.count = aged(link.count, link.epoch, epoch).saturating_add(1);
         link.epoch = epoch;
-        match usize::from(link.queue) {
-            WINDOW => self.move_to(place, WINDOW),
-            // A window of everything is an LRU: whoever is used belongs into it.
-            _ if self.window >= self.capacity => self.move_to(place, WINDOW),
-            PROBATION => {
-                self.move_to(place, PROTECTED);
-                while self.queues[PROTECTED].cost > self.protected {
-                    self.move_to(self.queues[PROTECTED].tail, PROBATION);
-                }
+        let queue = link.queue;
+        // A window of everything is an LRU: whoever is used belongs into it.
+        if queue == self.window_name || self.window >= self.capacity {
+            self.move_to(place, WINDOW);
+        } else {
+            self.move_to(place, PROTECTED);
+            while self.queues[usize::from(PROTECTED)].cost > self.protected {
+                self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
             }
-            _ => self.move_to(place, PROTECTED),
         }
     }
 
@@ -193,9 +240,10 @@ impl Residents {
     /// Change what a resident costs; `leaves` hears who has to leave for it.
     pub(crate) fn reprice(&mut self, place: Place, cost: u32, leaves: impl FnMut(Place)) {
         let link = &mut self.links[place as usize];
-        let queue = &mut self.queues[usize::from(link.queue)];
-        queue.cost = queue.cost - u64::from(link.cost) + u64::from(cost);
-        link.cost = cost;
+        let before = std::mem::replace(&mut link.cost, cost);
+        let at = self.queue(self.links[place as usize].queue);
+        let queue = &mut self.queues[at];
+        queue.cost = queue.cost - u64::from(before) + u64::from(cost);
         if self.cost() > self.capacity {
             self.move_to(place, WINDOW);
             self.settle(place, leaves);
@@ -224,14 +272,14 @@ impl Residents {
 
     /// The one who would leave next.
     pub(crate) fn last(&self) -> Option<Place> {
-        some(self.victim()).or(some(self.queues[WINDOW].tail))
+        some(self.victim()).or(some(self.queues[usize::from(WINDOW)].tail))
     }
 
     /// Make room, `newest` excepted.
     pub(crate) fn settle(&mut self, newest: Place, mut leaves: impl FnMut(Place)) {
-        for _ in 0..STEPS {
-            let candidate = self.queues[WINDOW].tail;
-            if self.queues[WINDOW].cost <= self.window || candidate == newest {
+        while self.queues[usize::from(WINDOW)].cost > self.window {
+            let candidate = self.queues[usize::from(WINDOW)].tail;
+            if candidate == newest {
                 break;
             }
             if self.cost() <= self.capacity {
@@ -239,7 +287,7 @@ impl Residents {
                 continue;
             }
             let victim = self.victim();
-            if victim != NOBODY && self.count(candidate) > self.count(victim) {
+            if victim != NOBODY && self.wins(candidate, victim) {
                 self.evict(victim, &mut leaves);
                 self.move_to(candidate, PROBATION);
             } else {
@@ -257,9 +305,13 @@ impl Residents {
         }
     }
 
+    fn wins(&self, candidate: Place, victim: Place) -> bool {
+        self.count(candidate) > self.count(victim).saturating_add(self.expert.handicap)
+    }
+
     fn victim(&self) -> Place {
-        match self.queues[PROBATION].tail {
-            NOBODY => self.queues[PROTECTED].tail,
+        match self.queues[usize::from(PROBATION)].tail {
+            NOBODY => self.queues[usize::from(PROTECTED)].tail,
             place => place,
         }
     }
@@ -287,8 +339,8 @@ impl Residents {
     }
 
     #[inline]
-    fn move_to(&mut self, place: Place, queue: usize) {
-        if self.queues[queue].head != place {
+    fn move_to(&mut self, place: Place, queue: u16) {
+        if self.queues[usize::from(queue)].head != place {
             self.unlink(place);
             self.push(place, queue);
         }
@@ -303,7 +355,8 @@ impl Residents {
             cost,
             ..
         } = self.links[place as usize];
-        let queue = &mut self.queues[usize::from(queue)];
+        let at = self.queue(queue);
+        let queue = &mut self.queues[at];
         queue.cost -= u64::from(cost);
         match prev {
             NOBODY => queue.head = next,
@@ -316,14 +369,16 @@ impl Residents {
     }
 
     #[inline]
-    fn push(&mut self, place: Place, into: usize) {
-        let queue = &mut self.queues[into];
+    fn push(&mut self, place: Place, into: u16) {
+        let name = if into == WINDOW {
+            self.window_name
+        } else {
+            into
+        };
+        let queue = &mut self.queues[usize::from(into)];
         let head = queue.head;
         let link = &mut self.links[place as usize];
-        #[expect(clippy::cast_possible_truncation, reason = "there are three queues")]
-        {
-            link.queue = into as u8;
-        }
+        link.queue = name;
         (link.prev, link.next) = (NOBODY, head);
         queue.cost += u64::from(link.cost);
         queue.head = place;

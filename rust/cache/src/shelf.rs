@@ -107,12 +107,11 @@ impl<K, V> Shelf<K, V> {
         !self.expiry.unused()
     }
 
-    /// Use the entry at `place`, as found a moment ago. `None`, counted as a miss, if its time is over.
+    /// Use the entry at `place`, as found a moment ago. `None` if its time is over: then it is a [`Self::miss`].
     #[inline]
     pub fn hit(&mut self, place: Place, now: u64) -> Option<&V> {
         if !self.expiry.unused() {
             if self.expiry.is_over(place, now) {
-                self.stats.misses += 1;
                 return None;
             }
             self.expiry.touch(place, now);
@@ -126,10 +125,11 @@ impl<K, V> Shelf<K, V> {
             .map(|(_, value)| value)
     }
 
-    /// Count a look-up that found nobody.
+    /// Count a look-up that found nobody; a few entries whose time is over leave.
     #[inline]
-    pub fn miss(&mut self) {
+    pub fn miss(&mut self, now: u64) -> Spill<K, V> {
         self.stats.misses += 1;
+        self.sweep_up_to(now, SWEEP, None)
     }
 
     /// Look at the entry at `place` without using or counting it. `None` if its time is over.
@@ -245,11 +245,6 @@ impl<K, V> Shelf<K, V> {
             }
         }
         left
-    }
-
-    /// Take out a few entries whose time is over, as every insertion does.
-    pub fn sweep_some(&mut self, now: u64) -> Spill<K, V> {
-        self.sweep_up_to(now, SWEEP, None)
     }
 
     /// Take out every entry whose time is over.

@@ -79,14 +79,16 @@ proptest! {
                         assert_eq!(seen, hit, "looking is not using, and sees the same");
                         hit
                     });
-                    if got.is_some() { hits += 1 } else { misses += 1 }
                     if let Some(value) = got {
                         let known = model.get_mut(&key).expect("only what was set is there");
                         prop_assert_eq!(value, known.value);
                         prop_assert!(!known.over(now));
                         known.used = now;
-                    } else if shelf.find(hash(key), |&k| k == key).is_none() {
-                        shelf.miss();
+                        hits += 1;
+                    } else {
+                        let left = shelf.miss(now);
+                        prop_assert!(left.into_iter().all(|(key, _)| model[&key].over(now)));
+                        misses += 1;
                     }
                 }
                 Step::Set { key, cost, ttl, idle, tag } => {

@@ -3,6 +3,8 @@
 //! The exceptions are declared in `python/backstay/errors.py`. Every match is exhaustive: a new error does not
 //! compile until it has a Python name.
 
+use backstay_cache::CacheError;
+use backstay_cache::snapshot::SnapshotError;
 use backstay_graph::GraphError;
 use backstay_ledger::{InvalidSize, LedgerError, PortError};
 use backstay_registry::{Lagged, RegistryError};
@@ -23,6 +25,8 @@ mod python {
     import_exception!(backstay.errors, NotHeld);
     import_exception!(backstay.errors, PortHeld);
     import_exception!(backstay.errors, PortsExhausted);
+    import_exception!(backstay.errors, SnapshotError);
+    import_exception!(backstay.errors, TooLarge);
     import_exception!(backstay.errors, UnknownService);
     import_exception!(backstay.errors, WatchLagged);
 }
@@ -100,6 +104,26 @@ impl IntoPython for GraphError {
             Self::Cycle { path } => python::CycleError::new_err((message, path)),
             Self::Unknown { .. } => python::UnknownService::new_err(message),
             Self::TooLarge { .. } | Self::InvalidDuration { .. } => PyValueError::new_err(message),
+        }
+    }
+}
+
+impl IntoPython for CacheError {
+    fn into_python(self) -> PyErr {
+        let message = self.to_string();
+        match self {
+            Self::TooLarge { .. } => python::TooLarge::new_err(message),
+            Self::TooManyTags { .. } => PyValueError::new_err(message),
+        }
+    }
+}
+
+impl IntoPython for SnapshotError {
+    fn into_python(self) -> PyErr {
+        let message = self.to_string();
+        match self {
+            Self::Io { source, .. } => std::io::Error::new(source.kind(), message).into(),
+            Self::NotOne { .. } | Self::Damaged { .. } => python::SnapshotError::new_err(message),
         }
     }
 }

@@ -24,6 +24,7 @@
     reason = "PyO3 hands converted arguments over by value"
 )]
 
+mod cache;
 mod daemon;
 mod errors;
 mod graph;
@@ -38,6 +39,8 @@ mod shapes;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::cache::{CacheCore, CacheStats};
     #[pymodule_export]
     use crate::daemon::{Daemon, connect_bridge};
     #[pymodule_export]

@@ -1,0 +1,580 @@
+//! `backstay.cache`: the binding of `rust/cache`.
+//!
+//! One shelf behind one lock, which guards a single operation on it and under which no Python code runs: keys are
+//! compared as `keys.rs` says, and what leaves is dropped after it, because dropping may run `__del__`. Loading,
+//! and the rest of the mapping, stands on this in `python/backstay/cache.py`.
+
+mod keys;
+mod saved;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use backstay_cache::{Inserted, Lifetime, Limit, Shelf, Stats, Successors, Terms};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::errors::Raise;
+use keys::{Located, Objects, hash, locate};
+
+/// What a cache counted, and what it holds.
+#[pyclass(frozen, eq, module = "backstay.cache")]
+#[derive(PartialEq)]
+pub(crate) struct CacheStats {
+    stats: Stats,
+    expert: &'static str,
+}
+
+#[pymethods]
+impl CacheStats {
+    /// Look-ups that found an entry.
+    #[getter]
+    fn hits(&self) -> u64 {
+        self.stats.hits
+    }
+
+    /// Look-ups that did not.
+    #[getter]
+    fn misses(&self) -> u64 {
+        self.stats.misses
+    }
+
+    /// Hits among look-ups, from 0 to 1.
+    #[getter]
+    fn hit_rate(&self) -> f64 {
+        self.stats.hit_rate()
+    }
+
+    /// Entries set, new or again.
+    #[getter]
+    fn insertions(&self) -> u64 {
+        self.stats.insertions
+    }
+
+    /// Entries that left for want of room.
+    #[getter]
+    fn evictions(&self) -> u64 {
+        self.stats.evictions
+    }
+
+    /// Entries whose time was over.
+    #[getter]
+    fn expirations(&self) -> u64 {
+        self.stats.expirations
+    }
+
+    /// Entries taken out by tag.
+    #[getter]
+    fn invalidations(&self) -> u64 {
+        self.stats.invalidations
+    }
+
+    /// Entries held.
+    #[getter]
+    fn entries(&self) -> u64 {
+        self.stats.entries
+    }
+
+    /// What they cost together.
+    #[getter]
+    fn cost(&self) -> u64 {
+        self.stats.cost
+    }
+
+    /// What they may cost together.
+    #[getter]
+    fn capacity(&self) -> u64 {
+        self.stats.capacity
+    }
+
+    /// What decides who stays just now: `recency`, `frequency`, `drift` or `balance`.
+    #[getter]
+    fn policy(&self) -> &'static str {
+        self.expert
+    }
+
+    fn __repr__(&self) -> String {
+        let Stats {
+            hits,
+            misses,
+            entries,
+            evictions,
+            ..
+        } = self.stats;
+        format!(
+            "<CacheStats {hits} hits, {misses} misses, {entries} entries, {evictions} evictions, by {}>",
+            self.expert
+        )
+    }
+}
+
+/// A bounded cache of any objects by any hashable keys. `backstay.Cache` is this with the rest of a mapping.
+#[pyclass(frozen, subclass, mapping, module = "backstay.cache")]
+pub(crate) struct CacheCore {
+    /// Guards one operation. Never waits for anything while it is held, so it is never contended under a GIL.
+    shelf: Mutex<Objects>,
+    lifetime: Lifetime,
+    /// Whether any entry was ever given a lifetime: only then anybody asks what time it is.
+    timed: AtomicBool,
+    began: Instant,
+    timer: Option<Py<PyAny>>,
+    cost: Option<Py<PyAny>>,
+    /// How many keys are loaded ahead.
+    ahead: usize,
+    /// What followed what, where keys are loaded ahead. Taken after the shelf's lock is given back.
+    successors: Option<Mutex<Successors<Py<PyAny>>>>,
+}
+
+use CacheCore as Cache;
+
+#[pymethods]
+impl CacheCore {
+    #[new]
+    #[pyo3(signature = (capacity, *, ttl = None, idle = None, cost = None, timer = None, ahead = 0))]
+    fn new(
+        capacity: u64,
+        ttl: Option<f64>,
+        idle: Option<f64>,
+        cost: Option<Py<PyAny>>,
+        timer: Option<Py<PyAny>>,
+        ahead: usize,
+    ) -> PyResult<Self> {
+        if capacity == 0 {
+            return Err(PyValueError::new_err(
+                "a cache needs room for something: capacity must be at least 1",
+            ));
+        }
+        let lifetime = lifetime(ttl, idle)?;
+        let limit = if cost.is_some() {
+            Limit::Cost(capacity)
+        } else {
+            Limit::Entries(capacity)
+        };
+        Ok(Self {
+            shelf: Mutex::new(Shelf::new(limit)),
+            lifetime,
+            timed: AtomicBool::new(lifetime != Lifetime::UNLIMITED),
+            began: Instant::now(),
+            timer,
+            cost,
+            ahead,
+            successors: (ahead > 0).then(|| Mutex::new(Successors::new(remembered(capacity)))),
+        })
+    }
+
+    /// The value under `key`, or `default`.
+    #[pyo3(signature = (key, default = None, /))]
+    fn get<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.look_up(key)?.or(default))
+    }
+
+    fn __getitem__<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.look_up(key)?.ok_or_else(|| missing(key))
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.peek(key, None)?.is_some())
+    }
+
+    /// The value under `key`, or `default`, without counting as a use.
+    #[pyo3(signature = (key, default = None, /))]
+    fn peek<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = key.py();
+        let now = self.now(py)?;
+        let Located { shelf, place } = locate(&self.shelf, key, hash(key)?)?;
+        let found = place.and_then(|place| shelf.peek(place, now));
+        Ok(found.map(|(_, value)| value.bind(py).clone()).or(default))
+    }
+
+    /// The value under `key`; if there is none, what `loader(key)` returns, which is kept.
+    ///
+    /// However many threads ask at once, one loads; its failure reaches all of them and is not kept.
+    fn get_or_set<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        loader: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let cache = slf.get();
+        let Some(value) = cache.look_up(key)? else {
+            return slf.call_method1("_load", (key, loader));
+        };
+        if cache.ahead > 0 {
+            let next = cache._follow(key, false)?;
+            if !next.is_empty() {
+                slf.call_method1("_load_ahead", (next, loader))?;
+            }
+        }
+        Ok(value)
+    }
+
+    fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let terms = Terms {
+            cost: self.cost_of(key, value, None)?,
+            lifetime: self.lifetime,
+            tags: &[],
+        };
+        self.insert(key, value, &terms)
+    }
+
+    /// Set an entry on its own terms: seconds it may stay, seconds it may stay unused, its cost, its tags.
+    #[pyo3(signature = (key, value, *, ttl = None, idle = None, cost = None, tags = Vec::new()))]
+    fn set(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<f64>,
+        idle: Option<f64>,
+        cost: Option<u64>,
+        tags: Vec<String>,
+    ) -> PyResult<()> {
+        let own = lifetime(ttl, idle)?;
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let terms = Terms {
+            cost: self.cost_of(key, value, cost)?,
+            lifetime: Lifetime {
+                ttl_ms: own.ttl_ms.or(self.lifetime.ttl_ms),
+                idle_ms: own.idle_ms.or(self.lifetime.idle_ms),
+            },
+            tags: &tags,
+        };
+        if own != Lifetime::UNLIMITED {
+            self.timed.store(true, Ordering::Relaxed);
+        }
+        self.insert(key, value, &terms)
+    }
+
+    fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.take(key)?.map(drop).ok_or_else(|| missing(key))
+    }
+
+    /// The value under `key` if there is one; else set `default` and give that.
+    #[pyo3(signature = (key, default = None, /))]
+    fn setdefault<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(value) = self.look_up(key)? {
+            return Ok(value);
+        }
+        let default = default.unwrap_or_else(|| key.py().None().into_bound(key.py()));
+        self.__setitem__(key, &default)?;
+        Ok(default)
+    }
+
+    /// Values for many keys, `default` where there is none: one crossing for all.
+    #[pyo3(signature = (keys: "list[Any]", default = None, /) -> "list[Any]")]
+    fn get_many<'py>(
+        &self,
+        keys: &Bound<'py, PyList>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = keys.py();
+        let default = default.unwrap_or_else(|| py.None().into_bound(py));
+        let now = self.now(py)?;
+        let values = PyList::empty(py);
+        for key in keys {
+            let value = self.look_up_at(&key, now)?;
+            values.append(value.as_ref().unwrap_or(&default))?;
+        }
+        Ok(values)
+    }
+
+    /// Set `values[i]` under `keys[i]` for all: one crossing.
+    #[pyo3(signature = (keys: "list[Any]", values: "list[Any]"))]
+    fn set_many(&self, keys: &Bound<'_, PyList>, values: &Bound<'_, PyList>) -> PyResult<()> {
+        if keys.len() != values.len() {
+            return Err(PyValueError::new_err(format!(
+                "{} keys and {} values: there must be one value for each key",
+                keys.len(),
+                values.len()
+            )));
+        }
+        keys.iter()
+            .zip(values)
+            .try_for_each(|(key, value)| self.__setitem__(&key, &value))
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.sweep(py)?;
+        Ok(self.shelf.lock().len())
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let now = self.now(py)?;
+        let keys: Vec<_> = self
+            .shelf
+            .lock()
+            .iter(now)
+            .map(|(_, key, _)| key.clone_ref(py))
+            .collect();
+        Ok(PyList::new(py, keys)?.try_iter()?.into_any())
+    }
+
+    /// Take out an entry: the one that would leave next.
+    fn popitem(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+        self.sweep(py)?;
+        let taken = {
+            let mut shelf = self.shelf.lock();
+            shelf.last().and_then(|place| shelf.remove(place))
+        };
+        taken.ok_or_else(|| PyKeyError::new_err("the cache is empty"))
+    }
+
+    /// Take everything out. What was counted, and what was learnt about keys, stays.
+    fn clear(&self) {
+        let left = self.shelf.lock().clear();
+        drop(left);
+    }
+
+    /// Take out all entries that bear this tag; says how many.
+    fn invalidate(&self, tag: &str) -> usize {
+        let left = self.shelf.lock().invalidate(tag);
+        left.len()
+    }
+
+    /// Take out all entries whose time is over; says how many.
+    ///
+    /// Operations do that by themselves, a few at a time.
+    fn sweep(&self, py: Python<'_>) -> PyResult<usize> {
+        if !self.timed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let now = self.now(py)?;
+        let left = self.shelf.lock().sweep(now);
+        Ok(left.len())
+    }
+
+    /// Change how much the cache may hold; what has to leave leaves now.
+    fn resize(&self, capacity: u64) -> PyResult<()> {
+        if capacity == 0 {
+            return Err(PyValueError::new_err("capacity must be at least 1"));
+        }
+        let left = self.shelf.lock().resize(capacity);
+        drop(left);
+        Ok(())
+    }
+
+    /// How much the cache may hold: entries, or cost.
+    #[getter]
+    fn capacity(&self) -> u64 {
+        self.shelf.lock().stats().capacity
+    }
+
+    /// What it counted, and what it holds.
+    fn stats(&self) -> CacheStats {
+        let shelf = self.shelf.lock();
+        CacheStats {
+            stats: shelf.stats(),
+            expert: shelf.expert(),
+        }
+    }
+
+    fn _take<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self
+            .take(key)?
+            .map_or(default, |value| value.into_bound(key.py())))
+    }
+
+    fn _save(&self, py: Python<'_>, path: PathBuf, dumps: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.save_to(py, path, dumps)
+    }
+
+    fn _restore(&self, py: Python<'_>, path: PathBuf, loads: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.load_from(py, path, loads)
+    }
+
+    /// Note that `key` was asked for and was not there (`missed`), or is used.
+    ///
+    /// Gives the keys to load ahead, if it was missed or had been loaded ahead itself: those that followed it
+    /// before and are not there.
+    fn _follow(&self, key: &Bound<'_, PyAny>, missed: bool) -> PyResult<Vec<Py<PyAny>>> {
+        let (py, hash) = (key.py(), hash(key)?);
+        let Some(successors) = &self.successors else {
+            return Ok(Vec::new());
+        };
+        let mut locked = successors.lock();
+        if !missed && !locked.was_ahead(hash) {
+            return Ok(Vec::new());
+        }
+        let forgotten = locked.missed(hash, || key.clone().unbind());
+        let next: Vec<_> = locked
+            .after(hash, self.ahead)
+            .into_iter()
+            .map(|(_, key)| key.clone_ref(py))
+            .collect();
+        drop(locked);
+        drop(forgotten);
+        let mut absent = Vec::with_capacity(next.len());
+        for key in next {
+            if self.peek(key.bind(py), None)?.is_none() {
+                absent.push(key);
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Note that `key` was loaded ahead.
+    fn _loaded_ahead(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let hash = hash(key)?;
+        if let Some(successors) = &self.successors {
+            successors.lock().loaded_ahead(hash);
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // A collector that comes while the lock is held (by a thread that was stopped there) sees nothing of it,
+        // both times it looks: what is held then just lives on.
+        if let Some(shelf) = self.shelf.try_lock() {
+            for (key, value) in shelf.held() {
+                visit.call(key)?;
+                visit.call(value)?;
+            }
+        }
+        if let Some(successors) = self.successors.as_ref().and_then(Mutex::try_lock) {
+            successors.keys().try_for_each(|key| visit.call(key))?;
+        }
+        visit.call(&self.timer)?;
+        visit.call(&self.cost)
+    }
+
+    fn __clear__(&self) {
+        self.clear();
+        let keys = self
+            .successors
+            .as_ref()
+            .map(|successors| successors.lock().clear());
+        drop(keys);
+    }
+}
+
+impl CacheCore {
+    #[inline]
+    fn look_up<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.look_up_at(key, self.now(key.py())?)
+    }
+
+    #[inline]
+    fn look_up_at<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        now: u64,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Located { mut shelf, place } = locate(&self.shelf, key, hash(key)?)?;
+        if let Some(value) = place.and_then(|place| shelf.hit(place, now)) {
+            return Ok(Some(value.bind(key.py()).clone()));
+        }
+        let left = shelf.miss(now);
+        drop(shelf);
+        drop(left);
+        Ok(None)
+    }
+
+    fn insert(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        terms: &Terms<'_>,
+    ) -> PyResult<()> {
+        if terms.lifetime != Lifetime::UNLIMITED {
+            self.timed.store(true, Ordering::Relaxed);
+        }
+        let (hash, now) = (hash(key)?, self.now(key.py())?);
+        // Taken before the lock: giving it up again, should the entry be refused, must happen after it.
+        let entry = (key.clone().unbind(), value.clone().unbind());
+        let Located { mut shelf, place } = locate(&self.shelf, key, hash)?;
+        if let Err(error) = shelf.check(terms) {
+            drop(shelf);
+            return Err(error).or_raise();
+        }
+        let inserted = shelf.insert(place, hash, entry, terms, now);
+        drop(shelf);
+        let Inserted { replaced, left } = inserted.or_raise()?;
+        drop((replaced, left));
+        Ok(())
+    }
+
+    fn take(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        let (hash, now) = (hash(key)?, self.now(key.py())?);
+        let Located { mut shelf, place } = locate(&self.shelf, key, hash)?;
+        let Some(place) = place else { return Ok(None) };
+        let over = shelf.peek(place, now).is_none();
+        let taken = shelf.remove(place);
+        drop(shelf);
+        Ok(taken.filter(|_| !over).map(|(_, value)| value))
+    }
+
+    fn cost_of(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        given: Option<u64>,
+    ) -> PyResult<u64> {
+        match (given, &self.cost) {
+            (Some(cost), _) => Ok(cost),
+            (None, Some(cost)) => cost.bind(key.py()).call1((key, value))?.extract(),
+            (None, None) => Ok(1),
+        }
+    }
+
+    /// The time in milliseconds, where anything depends on it.
+    #[inline]
+    fn now(&self, py: Python<'_>) -> PyResult<u64> {
+        if !self.timed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        match &self.timer {
+            Some(timer) => milliseconds(timer.bind(py).call0()?.extract()?, "the timer's time"),
+            None => Ok(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// How many keys what-followed-what knows: a few times what the cache holds, for it is those not held that matter.
+fn remembered(capacity: u64) -> usize {
+    const MOST: u64 = 1 << 20;
+    usize::try_from(capacity.saturating_mul(4).min(MOST)).unwrap_or(usize::MAX)
+}
+
+fn missing(key: &Bound<'_, PyAny>) -> PyErr {
+    PyKeyError::new_err(key.clone().unbind())
+}
+
+fn lifetime(ttl: Option<f64>, idle: Option<f64>) -> PyResult<Lifetime> {
+    Ok(Lifetime {
+        ttl_ms: ttl.map(|ttl| milliseconds(ttl, "ttl")).transpose()?,
+        idle_ms: idle.map(|idle| milliseconds(idle, "idle")).transpose()?,
+    })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be in range"
+)]
+fn milliseconds(seconds: f64, what: &str) -> PyResult<u64> {
+    const MOST: f64 = 1e11;
+    if (0.0..MOST).contains(&seconds) {
+        return Ok((seconds * 1000.0).round() as u64);
+    }
+    Err(PyValueError::new_err(format!(
+        "{what} must be a number of seconds from 0 to 10**11, not {seconds}"
+    )))
+}

@@ -1,0 +1,113 @@
+//! Python's keys on a Rust shelf: any hashable, with Python's own hash and equality.
+//!
+//! Equality may run anybody's code, which may use this very cache, so no lock is held while it runs: what can be
+//! decided without (the same object; text, bytes and numbers of exactly these types) is decided under the lock,
+//! all else after it, and then the entry is looked for again by identity.
+
+use backstay_cache::{Place, Shelf};
+use parking_lot::{Mutex, MutexGuard};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyString};
+
+/// A shelf of Python's objects.
+pub(crate) type Objects = Shelf<Py<PyAny>, Py<PyAny>>;
+
+/// How many keys of one hash a look-up compares in Python; more of them are no accident.
+const MOST_COMPARED: usize = 1000;
+
+/// The shelf under its lock, and where the key was found on it.
+pub(crate) struct Located<'a> {
+    pub(crate) shelf: MutexGuard<'a, Objects>,
+    pub(crate) place: Option<Place>,
+}
+
+/// Python's hash, mixed: a shelf wants all bits to tell, and `hash(1)` is 1.
+#[inline]
+pub(crate) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let product =
+        u128::from(key.hash()?.cast_unsigned() as u64 ^ ODD) * u128::from(ODD.rotate_left(32) | 1);
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    Ok((product as u64) ^ (product >> 64) as u64)
+}
+
+/// Lock the shelf and find `key` on it.
+#[inline]
+pub(crate) fn locate<'a>(
+    shelf: &'a Mutex<Objects>,
+    key: &Bound<'_, PyAny>,
+    hash: u64,
+) -> PyResult<Located<'a>> {
+    let locked = shelf.lock();
+    let mut unsure = None;
+    let place = locked.find(hash, |other| {
+        let answer = same(other.bind(key.py()), key);
+        if answer.is_none() {
+            unsure.get_or_insert_with(|| other.clone_ref(key.py()));
+        }
+        answer == Some(true)
+    });
+    if place.is_some() || unsure.is_none() {
+        return Ok(Located {
+            shelf: locked,
+            place,
+        });
+    }
+    drop(locked);
+    ask(shelf, key, hash)
+}
+
+/// Find `key` where Python must be asked.
+#[cold]
+fn ask<'a>(shelf: &'a Mutex<Objects>, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<Located<'a>> {
+    let py = key.py();
+    // Held, so that no other key takes the address of one that was compared.
+    let mut different: Vec<Py<PyAny>> = Vec::new();
+    while different.len() < MOST_COMPARED {
+        let mut unsure = None;
+        let locked = shelf.lock();
+        let place = locked.find(hash, |other| {
+            same(other.bind(py), key).unwrap_or_else(|| {
+                if !different.iter().any(|known| known.is(other)) {
+                    unsure.get_or_insert_with(|| other.clone_ref(py));
+                }
+                false
+            })
+        });
+        let Some(other) = unsure.filter(|_| place.is_none()) else {
+            return Ok(Located {
+                shelf: locked,
+                place,
+            });
+        };
+        drop(locked);
+        if other.bind(py).eq(key)? {
+            let locked = shelf.lock();
+            let place = locked.find(hash, |known| known.is(&other));
+            if place.is_some() {
+                return Ok(Located {
+                    shelf: locked,
+                    place,
+                });
+            }
+            // It left while it was compared; another may have come.
+        }
+        different.push(other);
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "more than {MOST_COMPARED} different keys have one hash: their __hash__ is not good enough for a cache"
+    )))
+}
+
+/// Whether two keys are equal, where that can be told without running anybody's code.
+#[inline]
+fn same(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> {
+    if other.is(key) {
+        return Some(true);
+    }
+    let plain = other.is_exact_instance_of::<PyString>() && key.is_exact_instance_of::<PyString>()
+        || other.is_exact_instance_of::<PyInt>() && key.is_exact_instance_of::<PyInt>()
+        || other.is_exact_instance_of::<PyBytes>() && key.is_exact_instance_of::<PyBytes>();
+    plain.then(|| other.eq(key).unwrap_or(false))
+}
