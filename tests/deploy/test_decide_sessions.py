@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from backstay.deploy import actions as act
@@ -13,6 +14,8 @@ from backstay.deploy.state import Goal, Pool
 from backstay.deploy.status import State
 from backstay.engines.simulated import Behaviour
 from backstay.engines.spec import Restart
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.deploy.scenario import SERVER, fleet, remembered, service, started, states, stopped
 
@@ -165,3 +168,39 @@ def test_dependents_need_only_one_that_is_ready():
     before = simulation.engine.now
     assert simulation.up(memory() | fleet(web)).ok
     assert simulation.engine.now - before < 5
+
+
+HAPPENINGS = st.sampled_from(["wanted", "spare", "ended", "up", "daemon", "die", "time"])
+
+
+@settings(max_examples=int(os.environ.get("BACKSTAY_EXAMPLES", "60")), deadline=None)
+@given(st.lists(st.tuples(HAPPENINGS, st.integers(0, 5)), max_size=25))
+def test_whatever_sessions_and_deploys_do_it_comes_to_rest_within_the_cap(happenings: list[tuple[str, int]]):
+    simulation = up()
+    revision, most = 0, 4
+    for what, number in happenings:
+        alive = names(simulation)
+        chosen = alive[number % len(alive)] if alive else "m.1"
+        match what:
+            case "wanted":
+                say(simulation, "wanted", instances=number)
+            case "spare" if len(alive) > 1 and simulation.fleet.services["m"].instances[chosen].up:
+                say(simulation, "spare", instance=chosen)
+            case "ended":
+                say(simulation, "ended", instance=chosen)
+                simulation.engine.restart(chosen)
+            case "up":
+                revision += number % 2
+                simulation.begin(memory(f"r{revision}"))
+            case "daemon":
+                simulation.replace_daemon(remembered(simulation))
+            case "die" if chosen in simulation.engine.running:
+                simulation.engine.kill(chosen)
+            case _:
+                simulation.rest(number)
+        assert len(names(simulation)) <= most
+    simulation.rest(600)
+    found = simulation.fleet.services["m"]
+    assert simulation.fleet.deploy is None
+    assert service_state(found) is State.READY
+    assert set(names(simulation)) == set(found.target.names) == set(simulation.engine.running)

@@ -58,7 +58,7 @@ def grow(turn: Turn, service: Service) -> None:
     target = service.target
     if target is None or target.revision.pool is None or service.goal is Goal.STOP or service.paused:
         return
-    service = _give_up_failed(turn, service)
+    service = _start_missing(turn, _give_up_failed(turn, service))
     if service.cramped:
         if turn.now - service.since_cramped >= CRAMPED_FOR:
             service = turn.put(replace(service, cramped=None))
@@ -78,6 +78,17 @@ def grow(turn: Turn, service: Service) -> None:
         if name not in target.names:
             service = start(turn, service, name, service.target)
     turn.act(Settle(service.name))
+
+
+def _start_missing(turn: Turn, service: Service) -> Service:
+    """Start what is wanted and not there: a former daemon died while the gateway began it anew."""
+    target, good = service.target, service.good
+    if target is None or good is None or good.key != target.key or service.failure:
+        return service
+    for name in target.names:
+        if name not in service.instances:
+            service = start(turn, service, name, target)
+    return service
 
 
 def _give_up_failed(turn: Turn, service: Service) -> Service:
