@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import doctest
+import gc
 import sys
 import threading
+import weakref
+from pathlib import Path
 
 import prometheus_client
 import pytest
 from backstay import metrics
 from backstay.errors import MetricError
-from backstay.metrics import Counter, Gauge, Histogram, Registry
+from backstay.metrics import Counter, Gauge, Histogram, LogLinear, Registry, exponential, linear
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser as openmetrics
@@ -138,7 +142,7 @@ def test_misuse_is_an_error() -> None:
         Gauge("calls", "Calls", registry=series)
     with pytest.raises(MetricError, match="not a valid metric name"):
         Counter("no-dash", "", registry=series)
-    with pytest.raises(MetricError, match="not ascending"):
+    with pytest.raises(MetricError, match="will not do: they are not ascending"):
         Histogram("h", "", registry=series, buckets=[2, 1])
 
 
@@ -183,3 +187,109 @@ def test_threads_lose_nothing() -> None:
     for thread in threads:
         thread.join()
     assert sum(counter.labels(str(i)).value for i in range(3)) == 16_000
+
+
+def test_a_child_is_the_same_object_however_it_is_asked_for() -> None:
+    series = Registry()
+    calls = Counter("calls", "Calls", ["service", "tool"], registry=series)
+    child = calls.labels("files", "read")
+    for asked in (
+        calls.labels("files", "read"),
+        calls.labels("".join(["fi", "les"]), "".join(["re", "ad"])),
+        calls.labels(tool="read", service="files"),
+    ):
+        assert asked is child
+    numbers = Counter("numbers", "By number", ["n"], registry=series)
+    assert numbers.labels(5) is numbers.labels("5")
+    assert calls.labels("read", "files") is not child
+
+
+def test_a_child_of_a_removed_series_is_not_given_out_again() -> None:
+    series = Registry()
+    calls = Counter("calls", "Calls", ["tool"], registry=series)
+    again = Counter("calls", "Calls", ["tool"], registry=series)
+    old = calls.labels("echo")
+    old.inc()
+    assert again.remove("echo")
+    new = calls.labels("echo")
+    assert new is not old
+    new.inc(5)
+    old.inc(100)
+    assert series.render().endswith(b'calls_total{tool="echo"} 5\n')
+
+
+def test_more_children_than_are_remembered_keep_their_counts() -> None:
+    calls = Counter("calls", "Calls", ["a", "b"], registry=Registry())
+    for _ in range(3):
+        for i in range(2_000):
+            calls.labels(f"{i % 40}", f"{i}").inc()
+    assert all(calls.labels(f"{i % 40}", f"{i}").value == 3.0 for i in range(2_000))
+
+
+def test_metrics_that_are_gone_leave_nothing_behind() -> None:
+    class Watched(Registry):
+        pass
+
+    series = Watched()
+    calls = Counter("calls", "Calls", ["tool"], registry=series)
+    calls.labels("echo").inc()
+    gone = weakref.ref(series)
+    before = sys.getrefcount(Counter)
+    for i in range(100):
+        Counter(f"c{i}", "", ["tool"], registry=series).labels("echo").inc()
+    gc.collect()
+    assert sys.getrefcount(Counter) - before < 10
+    del series, calls
+    gc.collect()
+    assert gone() is None
+
+
+def test_counters_count_exactly_whatever_is_added() -> None:
+    series = Registry()
+    counter = Counter("amounts", "Amounts", registry=series)
+    for amount in (1, 0.25, 2**40, 0, 0.5, True):
+        counter.inc(amount)
+    assert counter.value == 2**40 + 2.75
+    assert series.render().endswith(b"amounts_total 1099511627778.75\n")
+    counter.inc(float("inf"))
+    assert series.render().endswith(b"amounts_total +Inf\n")
+
+
+def test_a_log_linear_histogram_knows_its_quantiles() -> None:
+    series = Registry()
+    buckets = LogLinear(1e-6, 3600, error=0.01)
+    assert repr(buckets) == "LogLinear(0.000001, 3600, error=0.01)"
+    seconds = Histogram("seconds", "Time", ["tool"], buckets=buckets, registry=series).labels("echo")
+    for i in range(1, 10_001):
+        seconds.observe(i / 1000)
+    for q in (0.01, 0.5, 0.9, 0.99, 0.999):
+        quantile = seconds.quantile(q)
+        assert quantile is not None
+        assert abs(quantile - q * 10) <= q * 10 * 0.01
+    (family,) = text_string_to_metric_families(series.render().decode())
+    at = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
+    assert (at["1.0"], at["4.0"], at["+Inf"]) == (1000.0, 4000.0, 10_000.0)
+    assert len(at) < 40
+    with pytest.raises(MetricError, match="lowest bound is not positive"):
+        Histogram("none", "", buckets=LogLinear(0, 1), registry=series)
+
+
+def test_bounds_come_as_a_list_that_grows_by_steps_or_by_factors() -> None:
+    assert exponential(1, 2, 4) == [1.0, 2.0, 4.0, 8.0]
+    assert linear(0.5, 0.25, 3) == [0.5, 0.75, 1.0]
+    histogram = Histogram("sizes", "Sizes", buckets=exponential(1, 10, 3), registry=Registry())
+    histogram.observe(50)
+    assert histogram.count == 1
+
+
+def test_what_found_its_family_full_is_counted() -> None:
+    calls = Counter("calls", "Calls", ["tool"], registry=Registry(), cap=1)
+    for i in range(4):
+        calls.labels(str(i)).inc()
+    assert (calls.overflowed, calls.labels(metrics.OVERFLOW).value) == (3, 3.0)
+
+
+def test_the_guide_does_what_it_says() -> None:
+    guide = Path(__file__).parents[1] / "docs" / "guide" / "metrics.md"
+    failed, tried = doctest.testfile(str(guide), module_relative=False)
+    assert (failed, tried > 10) == (0, True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import select
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from backstay import AlreadyHeld, Registry
-from backstay.errors import UnknownService, WatchLagged
+from backstay.errors import RegistryFull, UnknownService, WatchLagged
 from backstay.registry import changes
 
 
@@ -26,11 +28,11 @@ def test_an_instance_is_found_by_service_name_label_and_tool() -> None:
         {"zone": "a"},
     )
     assert second.address is None
-    assert registry.with_label("zone", "a") == [first] == [registry.get("web.1")]
-    assert registry.with_tool("fetch") == registry.services() == ["web"]
+    assert registry.with_label("zone", "a") == (first,) == (registry.get("web.1"),)
+    assert list(registry.with_tool("fetch")) == registry.services() == ["web"]
     assert (len(registry), "web.2" in registry, "web.3" in registry) == (2, True, False)
     assert repr(first) == "<Instance web.1 of web at 127.0.0.1:30001>"
-    assert registry.lookup("nobody") == []
+    assert registry.lookup("nobody") == ()
     assert registry.get("nobody") is None
 
 
@@ -118,3 +120,94 @@ async def test_changes_come_to_a_coroutine() -> None:
     async with asyncio.timeout(30):
         await task
     assert heard == ["registered web.1", "deregistered web.1"]
+
+
+def fresh(text: str) -> str:
+    """An equal string that is another object."""
+    return "".join(list(text))
+
+
+def test_an_answer_is_the_same_object_until_it_changes() -> None:
+    registry = Registry()
+    registry.register("web", "web.1", labels={"zone": "a"})
+    registry.set_tools("web", ["fetch"])
+
+    def answers() -> tuple[object, ...]:
+        return (
+            registry.lookup(fresh("web")),
+            registry.with_label(fresh("zone"), "a"),
+            registry.with_tool(fresh("fetch")),
+            registry.get(fresh("web.1")),
+        )
+
+    before = answers()
+    registry.register("db", "db.1", labels={"zone": "b"})
+    assert all(new is old for new, old in zip(answers(), before, strict=True))
+    registry.register("web", "web.1", address="127.0.0.1:1", labels={"zone": "b"})
+    registry.set_tools("web", ["fetch", "store"])
+    by_service, by_label, by_tool, by_name = answers()
+    assert by_label == ()
+    assert by_tool == ("web",)
+    assert by_service == (by_name,) != before[0]
+    registry.deregister("web.1")
+    assert answers() == ((), (), (), None)
+
+
+def test_more_names_than_are_remembered_are_all_found() -> None:
+    registry = Registry()
+    for i in range(5_000):
+        registry.register(f"service-{i}", f"service-{i}.1")
+    for _ in range(2):
+        for i in range(5_000):
+            (one,) = registry.lookup(f"service-{i}")
+            assert one.name == f"service-{i}.1"
+            assert registry.get(one.name) == one
+
+
+def test_a_string_of_another_class_is_found_by_its_text() -> None:
+    class Odd(str):
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    registry = Registry()
+    registry.register("web", "web.1")
+    assert len(registry.lookup("web")) == len(registry.lookup(Odd("web"))) == 1
+    assert registry.lookup(Odd("db")) == ()
+
+
+def test_a_full_registry_says_so() -> None:
+    registry = Registry(limit=1)
+    registry.register("web", "web.1")
+    with pytest.raises(RegistryFull, match="it holds 1 instances; take some out or give it a higher limit"):
+        registry.register("web", "web.2")
+
+
+def test_threads_find_what_they_registered() -> None:
+    registry = Registry()
+    wrong: list[str] = []
+
+    def work(thread: int) -> None:
+        name = f"web.{thread}"
+        for _ in range(500):
+            registry.register("web", name)
+            if name not in {one.name for one in registry.lookup("web")}:
+                wrong.append("not found after it was registered")
+            registry.deregister(name)
+            if registry.get(name) is not None or name in {one.name for one in registry.lookup("web")}:
+                wrong.append("found after it was taken out")
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_the_guide_does_what_it_says() -> None:
+    guide = Path(__file__).parents[1] / "docs" / "guide" / "registry.md"
+    failed, tried = doctest.testfile(str(guide), module_relative=False)
+    assert (failed, tried > 10) == (0, True)

@@ -24,6 +24,7 @@ __all__ = [
     "Instance",
     "Lease",
     "Ledger",
+    "LogLinear",
     "MetricRegistry",
     "PortLease",
     "Ports",
@@ -33,7 +34,9 @@ __all__ = [
     "Usage",
     "Watcher",
     "connect_bridge",
+    "exponential",
     "format_size",
+    "linear",
     "parse_size",
     "port_is_free",
     "version",
@@ -381,6 +384,11 @@ class Counter:
         """
         The series with these label values, made if new.
         """
+    @property
+    def overflowed(self, /) -> int:
+        """
+        How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
+        """
     def remove(self, /, *labelvalues: "object") -> bool:
         """
         Forget the series with these label values.
@@ -538,6 +546,11 @@ class Gauge:
     def labels(self, /, *labelvalues: "object", **labelkwargs: "object") -> Gauge:
         """
         The series with these label values, made if new.
+        """
+    @property
+    def overflowed(self, /) -> int:
+        """
+        How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
         """
     def remove(self, /, *labelvalues: "object") -> bool:
         """
@@ -698,7 +711,7 @@ class Histogram:
         unit: str = "",
         registry: MetricRegistry | None = None,
         *,
-        buckets: SupportsGetItem[int, SupportsFloat | SupportsIndex] | None = None,
+        buckets: LogLinear | SupportsGetItem[int, SupportsFloat | SupportsIndex] | None = None,
         cap: SupportsIndex = ...,
     ) -> Histogram: ...
     def __repr__(self, /) -> str: ...
@@ -718,6 +731,11 @@ class Histogram:
     def observe(self, /, amount: SupportsFloat | SupportsIndex) -> None:
         """
         Record one observation.
+        """
+    @property
+    def overflowed(self, /) -> int:
+        """
+        How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
         """
     def quantile(self, /, q: SupportsFloat | SupportsIndex) -> float | None:
         """
@@ -982,6 +1000,29 @@ class Ledger:
         What there is and what is taken, at one moment.
         """
 
+@final
+class LogLinear:
+    """
+    Buckets that are a fixed part of their own size, from `low` to `high`: quantiles are right to within `error`.
+
+    Each power of two is a line of the exposition; what lies between is for `quantile`.
+
+    >>> seconds = Histogram("seconds", "Time", buckets=LogLinear(1e-6, 3600, error=0.01), registry=Registry())
+    >>> for i in range(1, 1001):
+    ...     seconds.observe(i / 1000)
+    >>> round(seconds.quantile(0.99), 2)
+    0.99
+    """
+    def __new__(
+        cls,
+        /,
+        low: SupportsFloat | SupportsIndex,
+        high: SupportsFloat | SupportsIndex,
+        *,
+        error: SupportsFloat | SupportsIndex = 0.05,
+    ) -> LogLinear: ...
+    def __repr__(self, /) -> str: ...
+
 @disjoint_base
 class MetricRegistry:
     """
@@ -1107,13 +1148,13 @@ class Registry:
     >>> registry.register("web", "web.1", address="127.0.0.1:30001", labels={"zone": "a"})
     1
     >>> registry.lookup("web")
-    [<Instance web.1 of web at 127.0.0.1:30001>]
+    (<Instance web.1 of web at 127.0.0.1:30001>,)
     >>> registry.with_label("zone", "b")
-    []
+    ()
     """
     def __contains__(self, name: Any, /) -> bool: ...
     def __len__(self, /) -> int: ...
-    def __new__(cls, /) -> Registry: ...
+    def __new__(cls, /, *, limit: SupportsIndex = ...) -> Registry: ...
     def __repr__(self, /) -> str: ...
     def deregister(self, /, name: str) -> bool:
         """
@@ -1123,9 +1164,9 @@ class Registry:
         """
         The instance of this name, or None.
         """
-    def lookup(self, /, service: str) -> list[Instance]:
+    def lookup(self, /, service: str) -> "tuple[Instance, ...]":
         """
-        The instances of a service.
+        The instances of a service. The same tuple again until they change.
         """
     def register(
         self, /, service: str, name: str, *, address: str | None = None, labels: dict[str, str] | None = None
@@ -1135,6 +1176,7 @@ class Registry:
 
         Raises:
             AlreadyHeld: another service has an instance of this name.
+            RegistryFull: there are as many instances as there may be.
         """
     def services(self, /) -> "list[str]":
         """
@@ -1161,13 +1203,14 @@ class Registry:
         """
         Hear every change from now on, of one service or of all. At most `queue` changes wait.
         """
-    def with_label(self, /, key: str, value: str) -> list[Instance]:
+    def with_label(self, /, key: str, value: str) -> "tuple[Instance, ...]":
         """
-        The instances that bear this label.
+        The instances that bear this label. The same tuple again until they change.
         """
-    def with_tool(self, /, tool: str) -> "list[str]":
+    def with_tool(self, /, tool: str) -> "tuple[str, ...]":
         """
-        The services that offer a tool of this name.
+        The services that offer a tool of this name, in the order they said so. The same tuple again until they
+        change.
         """
 
 @final
@@ -1297,12 +1340,26 @@ def connect_bridge(path: str, url_path: str) -> None:
     Passes MCP between stdin and stdout and a path of the gateway's trusted socket, until stdin ends.
     """
 
+def exponential(
+    start: SupportsFloat | SupportsIndex, factor: SupportsFloat | SupportsIndex, count: SupportsIndex
+) -> list[float]:
+    """
+    `count` bounds from `start`, each `factor` times the one before.
+    """
+
 def format_size(size: SupportsIndex) -> str:
     """
     Write a number of bytes with the largest unit that keeps it exact.
 
     >>> format_size(536870912)
     '512Mi'
+    """
+
+def linear(
+    start: SupportsFloat | SupportsIndex, step: SupportsFloat | SupportsIndex, count: SupportsIndex
+) -> list[float]:
+    """
+    `count` bounds from `start`, each `step` above the one before.
     """
 
 def parse_size(text: int | str) -> int:

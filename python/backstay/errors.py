@@ -7,7 +7,8 @@
     ├── ResourceError
     │   ├── DoesNotFit          a reservation that the ledger refuses (says who holds what)
     │   ├── PortsExhausted      every port of the range is held or in quarantine
-    │   └── PortHeld            the port asked for by number is held
+    │   ├── PortHeld            the port asked for by number is held
+    │   └── RegistryFull        the registry holds as many instances as it may
     ├── HolderError
     │   ├── AlreadyHeld         the holder has a reservation in this pool already
     │   └── NotHeld             the holder has none (also: KeyError)
@@ -60,6 +61,7 @@ __all__ = [
     "PackageError",
     "PortHeld",
     "PortsExhausted",
+    "RegistryFull",
     "ResourceError",
     "SnapshotError",
     "StateError",
@@ -168,6 +170,10 @@ class PortHeld(ResourceError):
         super().__init__(message)
         self.port = port
         self.holder = holder
+
+
+class RegistryFull(ResourceError):
+    """The registry holds as many instances as it may."""
 
 
 class HolderError(BackstayError):

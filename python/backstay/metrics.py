@@ -16,7 +16,7 @@ from abc import abstractmethod
 from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Self
 
-from backstay._core import Counter, Gauge, Histogram, MetricRegistry
+from backstay._core import Counter, Gauge, Histogram, LogLinear, MetricRegistry, exponential, linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +33,11 @@ __all__ = [
     "Gauge",
     "Histogram",
     "InProgress",
+    "LogLinear",
     "Registry",
     "Timer",
+    "exponential",
+    "linear",
 ]
 
 OVERFLOW = "_other"

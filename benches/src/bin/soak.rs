@@ -120,12 +120,7 @@ impl Structures {
 
     /// Three operations: register, look up, take out.
     fn names(&self, name: &str) {
-        let instance = Instance {
-            service: name.into(),
-            name: name.into(),
-            labels: [("zone".into(), name.into())].into(),
-            ..Instance::default()
-        };
+        let instance = Instance::new(name, name, None, [("zone", name)]);
         self.registry.register(instance).unwrap();
         black_box(self.registry.lookup(name));
         self.registry.deregister(name).unwrap();

@@ -41,6 +41,10 @@ const WORKLOADS: &[Workload] = &[
     ("telemetry: counter inc", counter),
     ("telemetry: find by two labels and inc", counter_by_labels),
     ("telemetry: histogram observe", histogram),
+    (
+        "telemetry: render 1,000 series, one changed",
+        render_one_changed,
+    ),
     ("mcp: read a call of 200 bytes", read_call),
     ("mcp: rewrite a call of 200 bytes", rewrite_call),
 ];
@@ -138,15 +142,15 @@ fn graph_order(times: u64) {
     }
 }
 
+fn instance(service: &str, name: &str) -> Instance {
+    Instance::new(service, name, None, [("", ""); 0])
+}
+
 fn registry() -> Registry {
     let registry = Registry::new();
     for i in 0..10_000 {
         registry
-            .register(Instance {
-                service: format!("service-{i}").into(),
-                name: format!("service-{i}.1").into(),
-                ..Instance::default()
-            })
+            .register(instance(&format!("service-{i}"), &format!("service-{i}.1")))
             .unwrap();
     }
     registry
@@ -162,12 +166,7 @@ fn registry_look_up(times: u64) {
 fn registry_change(times: u64) {
     let registry = registry();
     for _ in 0..times {
-        let instance = Instance {
-            service: "new".into(),
-            name: "new.1".into(),
-            ..Instance::default()
-        };
-        let _ = black_box(registry.register(instance));
+        let _ = black_box(registry.register(instance("new", "new.1")));
         black_box(registry.deregister("new.1"));
     }
 }
@@ -187,6 +186,27 @@ fn counter_by_labels(times: u64) {
         .unwrap();
     for _ in 0..times {
         calls.with(black_box(&["files", "read"])).inc();
+    }
+}
+
+fn render_one_changed(times: u64) {
+    let series = Series::new();
+    let calls = series.counter("calls", "Calls", &["tool"]).unwrap();
+    let all: Vec<_> = (0..1000).map(|i| calls.with(&[&i.to_string()])).collect();
+    // Three digits stay three digits.
+    for one in &all {
+        one.add(100.0);
+    }
+    let mut out = Vec::new();
+    for one in all
+        .iter()
+        .cycle()
+        .step_by(7)
+        .take(usize::try_from(times).unwrap())
+    {
+        one.inc();
+        out.clear();
+        series.render(black_box(&mut out));
     }
 }
 

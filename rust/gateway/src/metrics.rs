@@ -3,6 +3,7 @@
 //! Label values come from the fleet (services, their tools, error classes), never from a client's text,
 //! and every family is capped.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use backstay_telemetry::{
@@ -91,7 +92,7 @@ impl Metrics {
 
     /// Forgets a service that is no longer part of the fleet.
     pub(crate) fn forget(&self, service: &str) {
-        let other = |labels: &[Box<str>]| labels.first().is_none_or(|label| **label != *service);
+        let other = |labels: &[Arc<str>]| labels.first().is_none_or(|label| **label != *service);
         self.requests.retain(other);
         self.errors.retain(other);
         self.latency.retain(other);

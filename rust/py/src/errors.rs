@@ -25,6 +25,7 @@ mod python {
     import_exception!(backstay.errors, NotHeld);
     import_exception!(backstay.errors, PortHeld);
     import_exception!(backstay.errors, PortsExhausted);
+    import_exception!(backstay.errors, RegistryFull);
     import_exception!(backstay.errors, SnapshotError);
     import_exception!(backstay.errors, TooLarge);
     import_exception!(backstay.errors, UnknownService);
@@ -139,6 +140,7 @@ impl IntoPython for RegistryError {
         let message = self.to_string();
         match self {
             Self::NameTaken { .. } => python::AlreadyHeld::new_err(message),
+            Self::Full { .. } => python::RegistryFull::new_err(message),
             Self::UnknownService { .. } => python::UnknownService::new_err(message),
         }
     }

@@ -31,6 +31,7 @@ mod graph;
 mod ledger;
 mod metrics;
 mod ports;
+mod recent;
 mod registry;
 mod shapes;
 
@@ -48,7 +49,9 @@ mod _core {
     #[pymodule_export]
     use crate::ledger::{Batch, Claim, Lease, Ledger, Resources, Usage, format_size, parse_size};
     #[pymodule_export]
-    use crate::metrics::{Counter, Gauge, Histogram, MetricRegistry};
+    use crate::metrics::{
+        Counter, Gauge, Histogram, LogLinear, MetricRegistry, exponential, linear,
+    };
     #[pymodule_export]
     use crate::ports::{PortLease, Ports, port_is_free};
     #[pymodule_export]

@@ -13,6 +13,14 @@ pub enum RegistryError {
         /// The service it belongs to.
         service: String,
     },
+    /// The registry holds as many instances as it may.
+    #[error(
+        "the registry is full: it holds {limit} instances; take some out or give it a higher limit"
+    )]
+    Full {
+        /// How many it may hold.
+        limit: usize,
+    },
     /// No instance of this service is registered.
     #[error("there is no service `{service}`")]
     UnknownService {

@@ -1,132 +1,116 @@
 //! The registry itself: the indexes, and the one lock that orders changes.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use ahash::RandomState;
-use indexmap::{IndexMap, IndexSet};
 use parking_lot::RwLock;
 
-use crate::shards::Shards;
-use crate::watch::{self, Subscription};
-use crate::{Change, Instance, Instances, RegistryError, Snapshot, Watcher, What};
+use crate::groups::{Groups, Seat, number};
+use crate::shards::{Known, Shards};
+use crate::tools::Tools;
+use crate::watch::{self, Watchers};
+use crate::{Change, Instance, RegistryError, Snapshot, View, Watcher, What};
+
+/// How many instances a registry holds unless told otherwise.
+pub const DEFAULT_LIMIT: usize = 1_000_000;
 
 /// Which instances of which service there are. Cloning is cheap and gives another handle to the same registry.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Registry {
     /// Guards all indexes, so that they never disagree, and orders the changes. Held for some look-ups.
     state: Arc<RwLock<State>>,
+    limit: usize,
 }
 
 #[derive(Default)]
 struct State {
     revision: u64,
-    by_name: Shards,
-    services: HashMap<Box<str>, Service, RandomState>,
-    by_label: HashMap<Box<str>, HashMap<Box<str>, Group, RandomState>, RandomState>,
-    by_tool: HashMap<Box<str>, IndexSet<Box<str>, RandomState>, RandomState>,
-    watchers: Vec<Subscription>,
+    names: Shards,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    services: Groups,
+    labels: Groups,
+    tools: Tools,
+    watchers: Watchers,
 }
 
+/// Where an instance stands in every index but that of names.
 #[derive(Default)]
-struct Service {
-    instances: Group,
-    tools: Vec<Box<str>>,
+struct Slot {
+    instance: Option<Arc<Instance>>,
+    service: Option<Seat>,
+    /// In the order of the instance's labels.
+    labels: Vec<Seat>,
 }
 
-/// Instances that share something, in order of registration until one in the middle goes.
-#[derive(Default)]
-struct Group {
-    members: IndexMap<Box<str>, Arc<Instance>, RandomState>,
-    /// The members as readers get them, made when first asked for.
-    view: OnceLock<Instances>,
-}
-
-impl Group {
-    fn insert(&mut self, instance: &Arc<Instance>) {
-        self.view.take();
-        self.members
-            .insert(instance.name.clone(), Arc::clone(instance));
-    }
-
-    /// Returns whether it is empty now.
-    fn remove(&mut self, name: &str) -> bool {
-        self.view.take();
-        self.members.swap_remove(name);
-        self.members.is_empty()
-    }
-
-    fn view(&self) -> Instances {
-        Arc::clone(
-            self.view
-                .get_or_init(|| self.members.values().cloned().collect()),
-        )
+impl Default for Registry {
+    fn default() -> Self {
+        Self::with_limit(DEFAULT_LIMIT)
     }
 }
 
 impl Registry {
-    /// An empty registry.
+    /// An empty registry that holds up to [`DEFAULT_LIMIT`] instances.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty registry that refuses more than `limit` instances.
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            state: Arc::default(),
+            limit: limit.min(u32::MAX as usize - 1),
+        }
     }
 
     /// Register an instance, or replace what is registered under its name. Returns the revision.
     ///
     /// # Errors
-    /// [`RegistryError::NameTaken`] when another service has an instance of this name.
+    /// [`RegistryError::NameTaken`] when another service has an instance of this name;
+    /// [`RegistryError::Full`] when there are as many instances as there may be.
     pub fn register(&self, instance: Instance) -> Result<u64, RegistryError> {
+        let instance = Arc::new(instance);
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let instance = Arc::new(instance);
-        let old = state.by_name.get(&instance.name).cloned();
-        if let Some(old) = &old {
-            if old.service != instance.service {
-                let (name, service) = (old.name.to_string(), old.service.to_string());
+        let hash = state.names.hash(instance.name());
+        if let Some(Known {
+            instance: old,
+            slot,
+        }) = state.names.get(hash, instance.name())
+        {
+            if old.service() != instance.service() {
+                let (name, service) = (old.name().to_owned(), old.service().to_owned());
                 return Err(RegistryError::NameTaken { name, service });
             }
-            if *old == instance {
+            if **old == *instance {
                 return Ok(state.revision);
             }
-            state.unlabel(old);
+            let slot = *slot;
+            return Ok(state.replace(hash, slot, instance));
         }
-        state.by_name.insert(Arc::clone(&instance));
-        if let Some(service) = state.services.get_mut(&instance.service) {
-            service.instances.insert(&instance);
-        } else {
-            state
-                .services
-                .entry(instance.service.clone())
-                .or_default()
-                .instances
-                .insert(&instance);
+        if state.names.len() >= self.limit {
+            return Err(RegistryError::Full { limit: self.limit });
         }
-        for (key, value) in &instance.labels {
-            let values = state.by_label.entry(key.clone()).or_default();
-            values.entry(value.clone()).or_default().insert(&instance);
-        }
-        let what = if old.is_some() {
-            What::Replaced
-        } else {
-            What::Registered
-        };
-        Ok(state.changed(what, instance))
+        Ok(state.add(hash, instance))
     }
 
     /// Take an instance out. Returns it as it was.
     pub fn deregister(&self, name: &str) -> Option<Arc<Instance>> {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let instance = state.by_name.remove(name)?;
-        state.unlabel(&instance);
-        if let Some(service) = state.services.get_mut(&instance.service)
-            && service.instances.remove(name)
-        {
-            let tools = std::mem::take(&mut service.tools);
-            state.services.remove(&instance.service);
-            state.untool(&instance.service, &tools);
+        let Known { instance, slot } = state.names.remove(name)?;
+        state.unlabel(slot);
+        let here = &mut state.slots[slot as usize];
+        here.instance = None;
+        let seat = here.service.take();
+        let slots = &mut state.slots;
+        let moved = |slot: u32, seat| slots[slot as usize].service = Some(seat);
+        if seat.is_some_and(|seat| state.services.leave(seat, moved)) {
+            state.tools.forget(instance.service());
         }
-        state.changed(What::Deregistered, Arc::clone(&instance));
+        state.free.push(slot);
+        instance.go();
+        state.changed(What::Deregistered, &instance);
         Some(instance)
     }
 
@@ -139,68 +123,52 @@ impl Registry {
         service: &str,
         tools: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), RegistryError> {
-        let mut guard = self.state.write();
-        let state = &mut *guard;
-        let Some(entry) = state.services.get_mut(service) else {
+        let mut state = self.state.write();
+        if state.services.get((service, "")).is_none() {
             return Err(RegistryError::UnknownService {
                 service: service.to_owned(),
             });
-        };
-        let new: Vec<Box<str>> = tools.into_iter().map(Into::into).collect();
-        let old = std::mem::replace(&mut entry.tools, new.clone());
-        state.untool(service, &old);
-        for tool in new {
-            state
-                .by_tool
-                .entry(tool)
-                .or_default()
-                .insert(service.into());
         }
+        state.tools.set(service, tools.into_iter());
         Ok(())
     }
 
     /// The instances of a service; empty when there is none.
-    pub fn lookup(&self, service: &str) -> Instances {
+    pub fn lookup(&self, service: &str) -> View<Arc<Instance>> {
         let state = self.state.read();
-        state
-            .services
-            .get(service)
-            .map(|service| service.instances.view())
-            .unwrap_or_default()
+        state.view(&state.services, (service, ""))
     }
 
     /// The instance of this name.
     pub fn get(&self, name: &str) -> Option<Arc<Instance>> {
-        self.state.read().by_name.get(name).cloned()
+        let state = self.state.read();
+        let known = state.names.get(state.names.hash(name), name)?;
+        Some(Arc::clone(&known.instance))
     }
 
     /// The instances that bear this label.
-    pub fn with_label(&self, key: &str, value: &str) -> Instances {
+    pub fn with_label(&self, key: &str, value: &str) -> View<Arc<Instance>> {
         let state = self.state.read();
-        let group = state.by_label.get(key).and_then(|values| values.get(value));
-        group.map(Group::view).unwrap_or_default()
+        state.view(&state.labels, (key, value))
     }
 
     /// The services that offer a tool of this name, in the order they said so.
-    pub fn with_tool(&self, tool: &str) -> Vec<Box<str>> {
-        let state = self.state.read();
-        state
-            .by_tool
-            .get(tool)
-            .map(|services| services.iter().cloned().collect())
-            .unwrap_or_default()
+    pub fn with_tool(&self, tool: &str) -> View<Arc<str>> {
+        self.state.read().tools.view(tool)
     }
 
     /// The names of all services, sorted.
     pub fn services(&self) -> Vec<Box<str>> {
-        let mut names: Vec<Box<str>> = self.state.read().services.keys().cloned().collect();
+        let state = self.state.read();
+        let mut names: Vec<Box<str>> = state.services.keys().map(|(name, _)| name.into()).collect();
+        drop(state);
         names.sort_unstable();
         names
     }
 
     /// How many instances there are.
     pub fn len(&self) -> usize {
-        self.state.read().by_name.len()
+        self.state.read().names.len()
     }
 
     /// Whether there is none.
@@ -213,7 +181,7 @@ impl Registry {
         let state = self.state.read();
         Snapshot {
             revision: state.revision,
-            shards: state.by_name.clone(),
+            names: state.names.clone(),
         }
     }
 
@@ -224,61 +192,83 @@ impl Registry {
 
     /// A snapshot, and a watcher of every change after it: between the two, nothing is lost.
     pub fn snapshot_and_watch(&self, service: Option<&str>, queue: usize) -> (Snapshot, Watcher) {
-        let (subscription, watcher) = watch::pair(service, queue);
+        let (subscription, watcher) = watch::pair(queue);
         let mut state = self.state.write();
-        state.watchers.push(subscription);
-        (
-            Snapshot {
-                revision: state.revision,
-                shards: state.by_name.clone(),
-            },
-            watcher,
-        )
+        state.watchers.add(service, subscription);
+        let snapshot = Snapshot {
+            revision: state.revision,
+            names: state.names.clone(),
+        };
+        (snapshot, watcher)
     }
 }
 
 impl State {
-    fn unlabel(&mut self, instance: &Instance) {
-        for (key, value) in &instance.labels {
-            let Some(values) = self.by_label.get_mut(key) else {
-                continue;
-            };
-            if values
-                .get_mut(value)
-                .is_some_and(|group| group.remove(&instance.name))
-            {
-                values.remove(value);
-                if values.is_empty() {
-                    self.by_label.remove(key);
+    fn add(&mut self, hash: u64, instance: Arc<Instance>) -> u64 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            number(self.slots.len() - 1)
+        });
+        let seat = self.services.join((instance.service(), ""), slot);
+        let here = &mut self.slots[slot as usize];
+        here.service = Some(seat);
+        here.instance = Some(Arc::clone(&instance));
+        self.label(slot, &instance);
+        let revision = self.changed(What::Registered, &instance);
+        self.names.insert(hash, Known { instance, slot });
+        revision
+    }
+
+    fn replace(&mut self, hash: u64, slot: u32, instance: Arc<Instance>) -> u64 {
+        self.unlabel(slot);
+        let here = &mut self.slots[slot as usize];
+        here.instance = Some(Arc::clone(&instance));
+        if let Some(seat) = here.service {
+            self.services.touch(seat.group);
+        }
+        self.label(slot, &instance);
+        let revision = self.changed(What::Replaced, &instance);
+        if let Some(old) = self.names.replace(hash, instance) {
+            old.go();
+        }
+        revision
+    }
+
+    fn label(&mut self, slot: u32, instance: &Instance) {
+        for (key, value) in instance.labels() {
+            let seat = self.labels.join((key, value), slot);
+            self.slots[slot as usize].labels.push(seat);
+        }
+    }
+
+    fn unlabel(&mut self, slot: u32) {
+        while let Some(seat) = self.slots[slot as usize].labels.pop() {
+            let slots = &mut self.slots;
+            self.labels.leave(seat, |moved, seat| {
+                // Few labels an instance: to look through them is to find it at once.
+                let mut seats = slots[moved as usize].labels.iter_mut();
+                if let Some(its) = seats.find(|its| its.group == seat.group) {
+                    *its = seat;
                 }
-            }
+            });
         }
     }
 
-    fn untool(&mut self, service: &str, tools: &[Box<str>]) {
-        for tool in tools {
-            let Some(services) = self.by_tool.get_mut(tool) else {
-                continue;
-            };
-            services.shift_remove(service);
-            if services.is_empty() {
-                self.by_tool.remove(tool);
-            }
-        }
+    fn view(&self, groups: &Groups, key: (&str, &str)) -> View<Arc<Instance>> {
+        groups.get(key).map_or(View::NOTHING, |group| {
+            groups.view(group, |slot| self.slots[slot as usize].instance.as_ref())
+        })
     }
 
-    /// Count a change and tell the watchers; those that are gone are forgotten here.
-    fn changed(&mut self, what: What, instance: Arc<Instance>) -> u64 {
+    /// Count a change and tell the watchers.
+    fn changed(&mut self, what: What, instance: &Arc<Instance>) -> u64 {
         self.revision += 1;
         let revision = self.revision;
-        if !self.watchers.is_empty() {
-            let change = Change {
-                revision,
-                what,
-                instance,
-            };
-            self.watchers.retain(|watcher| watcher.send(&change));
-        }
+        self.watchers.tell(instance.service(), || Change {
+            revision,
+            what,
+            instance: Arc::clone(instance),
+        });
         revision
     }
 }
@@ -288,7 +278,27 @@ impl fmt::Debug for Registry {
         let state = self.state.read();
         f.debug_struct("Registry")
             .field("revision", &state.revision)
-            .field("instances", &state.by_name.len())
+            .field("instances", &state.names.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `docs/guide/registry.md` tells; with what the allocator and half-empty tables add.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_an_instance_costs_is_what_the_guide_says() {
+        let counts = 2 * size_of::<usize>();
+        assert_eq!(size_of::<Instance>() + counts, 72);
+        assert_eq!(
+            size_of::<Slot>() + size_of::<Known>() + size_of::<u32>(),
+            68
+        );
+        assert_eq!(size_of::<Seat>() + size_of::<u32>(), 12);
+        assert_eq!(size_of::<crate::groups::Group>(), 80);
+        assert_eq!(size_of::<Change>(), 24);
     }
 }

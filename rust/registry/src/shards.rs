@@ -1,62 +1,98 @@
 //! Instances by name, in parts that a snapshot shares with the registry.
 //!
-//! A snapshot copies one pointer a part. The first change of a part after a snapshot copies that part, some
-//! hundred pointers at a hundred thousand instances; later ones change it in place.
+//! Two levels: a snapshot copies one pointer a branch. The first change under a branch after a snapshot copies
+//! that branch's pointers, and those of one part, some hundred at a hundred thousand instances; later ones
+//! change them in place.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
 
 use crate::Instance;
 
-const PARTS: usize = 1024;
+/// Branches, and parts in each.
+const FAN: usize = 32;
 
-pub(crate) type Part = HashMap<Box<str>, Arc<Instance>, RandomState>;
+type Part = HashTable<Known>;
+type Branch = [Arc<Part>; FAN];
+
+/// An instance, and where the registry keeps what it remembers of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) slot: u32,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Shards {
     hasher: RandomState,
-    parts: Box<[Arc<Part>]>,
+    branches: Box<[Arc<Branch>; FAN]>,
     len: usize,
 }
 
 impl Default for Shards {
     fn default() -> Self {
-        let hasher = RandomState::new();
-        let empty = Arc::new(Part::with_hasher(hasher.clone()));
+        let part = Arc::new(Part::new());
+        let branch: Arc<Branch> = Arc::new(std::array::from_fn(|_| Arc::clone(&part)));
         Self {
-            hasher,
-            parts: vec![empty; PARTS].into(),
+            hasher: RandomState::new(),
+            branches: Box::new(std::array::from_fn(|_| Arc::clone(&branch))),
             len: 0,
         }
     }
 }
 
+/// Which branch, and which part of it. The table inside uses the low bits, and the topmost seven as tags.
+fn place(hash: u64) -> (usize, usize) {
+    let bits = usize::try_from(hash >> 40).unwrap_or_default();
+    (bits / FAN % FAN, bits % FAN)
+}
+
 impl Shards {
-    fn part(&self, name: &str) -> usize {
-        // The high bits: the map inside uses the low ones, and the topmost seven as tags.
-        usize::try_from(self.hasher.hash_one(name) >> 40).unwrap_or(0) % PARTS
+    pub(crate) fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Instance>> {
-        self.parts[self.part(name)].get(name)
+    fn part(&self, hash: u64) -> &Part {
+        let (branch, part) = place(hash);
+        &self.branches[branch][part]
     }
 
-    pub(crate) fn insert(&mut self, instance: Arc<Instance>) -> Option<Arc<Instance>> {
-        let part = self.part(&instance.name);
-        let old = Arc::make_mut(&mut self.parts[part]).insert(instance.name.clone(), instance);
-        self.len += usize::from(old.is_none());
-        old
+    fn part_mut(&mut self, hash: u64) -> &mut Part {
+        let (branch, part) = place(hash);
+        Arc::make_mut(&mut Arc::make_mut(&mut self.branches[branch])[part])
     }
 
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<Instance>> {
-        let part = self.part(name);
+    pub(crate) fn get(&self, hash: u64, name: &str) -> Option<&Known> {
+        self.part(hash)
+            .find(hash, |known| known.instance.name() == name)
+    }
+
+    /// Add an instance whose name is not there yet.
+    pub(crate) fn insert(&mut self, hash: u64, known: Known) {
+        let hasher = self.hasher.clone();
+        self.part_mut(hash)
+            .insert_unique(hash, known, |known| hasher.hash_one(known.instance.name()));
+        self.len += 1;
+    }
+
+    /// Put another instance where one of its name is. Returns that one.
+    pub(crate) fn replace(&mut self, hash: u64, instance: Arc<Instance>) -> Option<Arc<Instance>> {
+        self.part_mut(hash)
+            .find_mut(hash, |known| known.instance.name() == instance.name())
+            .map(|known| std::mem::replace(&mut known.instance, instance))
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Known> {
+        let hash = self.hash(name);
         // Look before copying a shared part for nothing.
-        self.parts[part].get(name)?;
-        let old = Arc::make_mut(&mut self.parts[part]).remove(name);
-        self.len -= usize::from(old.is_some());
-        old
+        self.get(hash, name)?;
+        let part = self.part_mut(hash);
+        let entry = part.find_entry(hash, |known| known.instance.name() == name);
+        let (known, _) = entry.ok()?.remove();
+        self.len -= 1;
+        Some(known)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -64,6 +100,7 @@ impl Shards {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        self.parts.iter().flat_map(|part| part.values())
+        let parts = self.branches.iter().flat_map(|branch| branch.iter());
+        parts.flat_map(|part| part.iter().map(|known| &known.instance))
     }
 }

@@ -9,7 +9,7 @@ use crate::shards::Shards;
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(crate) revision: u64,
-    pub(crate) shards: Shards,
+    pub(crate) names: Shards,
 }
 
 impl Snapshot {
@@ -20,7 +20,7 @@ impl Snapshot {
 
     /// How many instances there are.
     pub fn len(&self) -> usize {
-        self.shards.len()
+        self.names.len()
     }
 
     /// Whether there is none.
@@ -30,11 +30,12 @@ impl Snapshot {
 
     /// The instance of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Instance>> {
-        self.shards.get(name)
+        let known = self.names.get(self.names.hash(name), name)?;
+        Some(&known.instance)
     }
 
     /// Every instance, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        self.shards.iter()
+        self.names.iter()
     }
 }

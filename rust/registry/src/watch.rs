@@ -1,10 +1,14 @@
 //! Watching: every change in order, through a queue that cannot grow without end.
+//!
+//! When a queue is full, all that waits in it is dropped and the watcher is told how much it missed: reading on
+//! as if nothing had happened, it would be wrong about the rest.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{Change, Lagged};
@@ -15,9 +19,67 @@ pub const DEFAULT_QUEUE: usize = 1024;
 type Wake = Box<dyn Fn() + Send>;
 
 /// The sending half, held by the registry.
-pub(crate) struct Subscription {
-    service: Option<Box<str>>,
-    queue: Weak<Queue>,
+pub(crate) struct Subscription(Weak<Queue>);
+
+/// Everyone who listens. A change costs what its own listeners cost, not all of them.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    of_all: Vec<Subscription>,
+    of_one: HashMap<Box<str>, Vec<Subscription>, RandomState>,
+    /// How many there were when those that are gone were last looked for.
+    swept: usize,
+    len: usize,
+}
+
+impl Watchers {
+    pub(crate) fn add(&mut self, service: Option<&str>, subscription: Subscription) {
+        // Amortised: each is looked at a constant number of times.
+        if self.len >= 2 * self.swept + 16 {
+            self.sweep();
+        }
+        self.len += 1;
+        match service {
+            None => self.of_all.push(subscription),
+            Some(service) => {
+                let of_it = self.of_one.entry(service.into()).or_default();
+                of_it.push(subscription);
+            }
+        }
+    }
+
+    /// Hand a change of `service` on. Those that are gone are forgotten here.
+    pub(crate) fn tell(&mut self, service: &str, change: impl FnOnce() -> Change) {
+        if self.len == 0 {
+            return;
+        }
+        let change = change();
+        let mut gone = 0;
+        let mut send = |subscription: &mut Subscription| {
+            let listens = subscription.send(&change);
+            gone += usize::from(!listens);
+            listens
+        };
+        self.of_all.retain_mut(&mut send);
+        if let Some(of_it) = self.of_one.get_mut(service) {
+            of_it.retain_mut(&mut send);
+            if of_it.is_empty() {
+                self.of_one.remove(service);
+            }
+        }
+        self.len -= gone;
+    }
+
+    /// Forget those that are gone, also of services that nothing happens to.
+    fn sweep(&mut self) {
+        let listens = |subscription: &Subscription| subscription.0.strong_count() > 0;
+        self.of_all.retain(listens);
+        self.of_one.retain(|_, of_it| {
+            of_it.retain(listens);
+            !of_it.is_empty()
+        });
+        self.len = self.of_all.len() + self.of_one.values().map(Vec::len).sum::<usize>();
+        self.swept = self.len;
+    }
 }
 
 struct Queue {
@@ -50,36 +112,24 @@ impl fmt::Debug for Watcher {
     }
 }
 
-pub(crate) fn pair(service: Option<&str>, most: usize) -> (Subscription, Watcher) {
+pub(crate) fn pair(most: usize) -> (Subscription, Watcher) {
     let most = most.max(1);
     let queue = Arc::new(Queue {
         state: Mutex::default(),
         ready: Condvar::new(),
         most,
     });
-    let subscription = Subscription {
-        service: service.map(Into::into),
-        queue: Arc::downgrade(&queue),
-    };
-    (subscription, Watcher { queue })
+    (Subscription(Arc::downgrade(&queue)), Watcher { queue })
 }
 
 impl Subscription {
     /// Hand a change on. False: nobody is listening any more.
-    pub(crate) fn send(&self, change: &Change) -> bool {
-        let Some(queue) = self.queue.upgrade() else {
+    fn send(&self, change: &Change) -> bool {
+        let Some(queue) = self.0.upgrade() else {
             return false;
         };
-        if self
-            .service
-            .as_ref()
-            .is_some_and(|service| *service != change.instance.service)
-        {
-            return true;
-        }
         let mut state = queue.state.lock();
         if state.missed > 0 || state.changes.len() == queue.most {
-            // All of it: a watcher that reads on as if nothing happened would be wrong about the rest.
             state.missed += 1 + state.changes.len() as u64;
             state.changes.clear();
         } else {

@@ -1,26 +1,16 @@
 //! The public face of the registry: look-ups, snapshots, watchers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use backstay_registry::{Instance, Lagged, Registry, RegistryError, What};
-use proptest::prelude::*;
 
 fn instance(service: &str, name: &str, labels: &[(&str, &str)]) -> Instance {
-    let labels = labels
-        .iter()
-        .map(|&(key, value)| (key.into(), value.into()))
-        .collect();
-    Instance {
-        service: service.into(),
-        name: name.into(),
-        address: None,
-        labels,
-    }
+    Instance::new(service, name, None, labels.iter().copied())
 }
 
 fn names(instances: &[std::sync::Arc<Instance>]) -> Vec<&str> {
-    instances.iter().map(|instance| &*instance.name).collect()
+    instances.iter().map(|instance| instance.name()).collect()
 }
 
 #[test]
@@ -38,8 +28,8 @@ fn an_instance_is_found_by_service_name_label_and_tool() {
     registry.set_tools("web", ["fetch", "render"]).unwrap();
     assert_eq!(names(&registry.lookup("web")), ["web.1", "web.2"]);
     assert_eq!(names(&registry.with_label("zone", "a")), ["web.1", "db.1"]);
-    assert_eq!(registry.with_tool("render"), ["web".into()]);
-    assert_eq!(registry.get("db.1").unwrap().service, "db".into());
+    assert_eq!(*registry.with_tool("render"), ["web".into()]);
+    assert_eq!(registry.get("db.1").unwrap().service(), "db");
     assert!(registry.lookup("nobody").is_empty() && registry.with_label("zone", "c").is_empty());
 }
 
@@ -148,7 +138,7 @@ fn a_snapshot_and_its_watcher_lose_nothing_between_them() {
         let (snapshot, watcher) = registry.snapshot_and_watch(None, 100_000);
         let mut model: BTreeSet<String> = snapshot
             .iter()
-            .map(|instance| instance.name.to_string())
+            .map(|instance| instance.name().to_owned())
             .collect();
         let mut revision = snapshot.revision();
         while revision < 8_000 {
@@ -159,43 +149,97 @@ fn a_snapshot_and_its_watcher_lose_nothing_between_them() {
                 "changes come in order, none is lost"
             );
             match change.what {
-                What::Deregistered => model.remove(&*change.instance.name),
-                What::Registered | What::Replaced => model.insert(change.instance.name.to_string()),
+                What::Deregistered => model.remove(change.instance.name()),
+                What::Registered | What::Replaced => {
+                    model.insert(change.instance.name().to_owned())
+                }
             };
         }
         let now = registry.snapshot();
-        assert!(now.iter().all(|instance| model.contains(&*instance.name)));
+        assert!(now.iter().all(|instance| model.contains(instance.name())));
         assert_eq!(now.len(), model.len());
     });
 }
 
-proptest! {
-    #[test]
-    fn every_index_agrees_with_a_plain_map(
-        steps in prop::collection::vec((any::<bool>(), 0u8..6, 0u8..3, 0u8..3), 0..80),
-    ) {
-        let registry = Registry::new();
-        let mut model = BTreeMap::<String, Instance>::new();
-        for (add, number, service, zone) in steps {
-            let (name, service, zone) = (format!("i{number}"), format!("s{service}"), format!("z{zone}"));
-            if add {
-                let new = instance(&service, &name, &[("zone", &zone)]);
-                let taken = model.get(&name).is_some_and(|old| old.service != new.service);
-                prop_assert_eq!(registry.register(new.clone()).is_err(), taken);
-                if !taken {
-                    model.insert(name, new);
-                }
-            } else {
-                let gone = registry.deregister(&name).map(|instance| (*instance).clone());
-                prop_assert_eq!(gone, model.remove(&name));
-            }
-            for (key, found) in [("s0", registry.lookup("s0")), ("z1", registry.with_label("zone", "z1"))] {
-                let mut found = names(&found);
-                found.sort_unstable();
-                let wanted = model.values().filter(|i| &*i.service == key || i.labels.values().any(|v| &**v == key));
-                prop_assert_eq!(found, wanted.map(|i| &*i.name).collect::<Vec<_>>());
-            }
-        }
-        prop_assert_eq!(registry.len(), model.len());
+#[test]
+fn a_view_is_current_until_what_it_shows_changes() {
+    let registry = Registry::new();
+    registry
+        .register(instance("web", "web.1", &[("zone", "a")]))
+        .unwrap();
+    registry.register(instance("db", "db.1", &[])).unwrap();
+    registry.set_tools("web", ["fetch"]).unwrap();
+    let (web, zone) = (registry.lookup("web"), registry.with_label("zone", "a"));
+    let (tool, one) = (registry.with_tool("fetch"), registry.get("web.1").unwrap());
+    registry.deregister("db.1");
+    assert!(web.is_current() && zone.is_current() && tool.is_current() && one.is_current());
+    registry
+        .register(instance("web", "web.1", &[("zone", "b")]))
+        .unwrap();
+    assert!(!web.is_current() && !zone.is_current() && !one.is_current());
+    assert!(tool.is_current());
+    registry.deregister("web.1");
+    assert!(!tool.is_current() && !registry.with_tool("fetch").is_current());
+    assert_eq!((names(&web), web.len()), (vec!["web.1"], 1));
+}
+
+#[test]
+fn a_full_registry_refuses_new_names_and_takes_known_ones() {
+    let registry = Registry::with_limit(1);
+    registry.register(instance("web", "web.1", &[])).unwrap();
+    let full = registry.register(instance("web", "web.2", &[]));
+    assert_eq!(full, Err(RegistryError::Full { limit: 1 }));
+    registry
+        .register(instance("web", "web.1", &[("zone", "a")]))
+        .unwrap();
+    registry.deregister("web.1");
+    assert!(registry.register(instance("web", "web.2", &[])).is_ok());
+}
+
+#[test]
+fn watchers_that_are_gone_do_not_pile_up() {
+    let registry = Registry::new();
+    let stays = registry.watch(Some("web"), 10);
+    for i in 0..10_000 {
+        drop(registry.watch(Some(&format!("never.{i}")), 10));
     }
+    registry.register(instance("web", "web.1", &[])).unwrap();
+    registry
+        .register(instance("never.1", "never.1.1", &[]))
+        .unwrap();
+    assert_eq!(stays.len(), 1);
+}
+
+#[test]
+fn readers_among_writers_never_see_half_a_change() {
+    const ROUNDS: usize = if cfg!(miri) { 20 } else { 3_000 };
+    let registry = Registry::new();
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let registry = registry.clone();
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let zone = if round % 2 == 0 { "a" } else { "b" };
+                    let name = format!("web.{thread}");
+                    registry
+                        .register(instance("web", &name, &[("zone", zone)]))
+                        .unwrap();
+                    assert!(registry.get(&name).unwrap().is_current());
+                    assert!(names(&registry.lookup("web")).contains(&name.as_str()));
+                    if round % 7 == 0 {
+                        registry.deregister(&name);
+                        assert!(
+                            !names(&registry.with_label("zone", zone)).contains(&name.as_str())
+                        );
+                    }
+                }
+            });
+        }
+        for _ in 0..ROUNDS {
+            let snapshot = registry.snapshot();
+            assert_eq!(snapshot.iter().count(), snapshot.len());
+            let zone = registry.with_label("zone", "a");
+            assert!(zone.iter().all(|one| &*one.labels()["zone"] == "a"));
+        }
+    });
 }

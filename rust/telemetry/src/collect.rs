@@ -2,7 +2,7 @@
 
 use crate::series::Kind;
 use crate::store::Store;
-use crate::text::{bound, values};
+use crate::value::values;
 
 /// One family as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,30 +34,17 @@ pub struct Sample {
 
 pub(crate) fn family(family: &Store) -> FamilySamples {
     let definition = &family.definition;
-    let lines: Vec<(&str, Option<String>)> = match definition.kind {
-        Kind::Counter => vec![("_total", None)],
-        Kind::Gauge => vec![("", None)],
-        Kind::Histogram => {
-            let bounds = definition.bounds.iter().copied().chain([f64::INFINITY]);
-            let buckets = bounds.map(|le| ("_bucket", Some(bound(le))));
-            buckets.chain([("_count", None), ("_sum", None)]).collect()
-        }
-    };
     let mut samples = Vec::new();
     for series in family.all() {
-        let labels: Vec<String> = series
-            .labels
-            .iter()
-            .map(|value| value.as_ref().to_owned())
-            .collect();
-        let mut line = lines.iter();
-        values(definition, &series, |value| {
-            if let Some((suffix, le)) = line.next() {
+        let labels: Vec<String> = series.labels.iter().map(ToString::to_string).collect();
+        let mut lines = definition.lines.iter();
+        values(definition, &series.block, series.seat, |value| {
+            if let Some(line) = lines.next() {
                 samples.push(Sample {
-                    suffix,
+                    suffix: line.suffix,
                     labels: labels.clone(),
-                    le: le.clone(),
-                    value,
+                    le: line.le.as_deref().map(str::to_owned),
+                    value: value.as_float(),
                 });
             }
         });
@@ -66,11 +53,7 @@ pub(crate) fn family(family: &Store) -> FamilySamples {
         name: definition.name.to_string(),
         help: definition.help.to_string(),
         kind: definition.kind,
-        label_names: definition
-            .labels
-            .iter()
-            .map(|label| label.as_ref().to_owned())
-            .collect(),
+        label_names: definition.labels.iter().map(ToString::to_string).collect(),
         samples,
     }
 }

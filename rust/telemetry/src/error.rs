@@ -35,11 +35,13 @@ pub enum MetricError {
         /// How many values were given.
         given: usize,
     },
-    /// The bucket bounds are not ascending finite numbers.
-    #[error("the buckets of `{name}` are not ascending")]
+    /// A histogram cannot sort by these buckets.
+    #[error("the buckets of `{name}` will not do: {flaw}")]
     InvalidBuckets {
         /// The metric.
         name: String,
+        /// What is wrong with them.
+        flaw: &'static str,
     },
     /// A counter only goes up.
     #[error("counter `{name}` cannot be changed by {amount}")]

@@ -1,34 +1,57 @@
-//! An exposition in parts: to be copied once, to where it is wanted.
+//! An exposition: to be copied once, to where it is wanted.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Everything a scrape gets, as it was at one time.
-#[derive(Debug, Default, Clone)]
+use crate::page::Page;
+use crate::text::{self, Format};
+
+/// Everything a scrape gets, as it was at one time. The registry writes its next page elsewhere while this one
+/// is held: read it and let it go.
+#[derive(Debug, Clone)]
 pub struct Exposition {
-    parts: Vec<Arc<Vec<u8>>>,
-    len: usize,
+    page: Arc<Vec<u8>>,
+    /// Other headers than the page's, each before its lines; none where the page is wanted as it is.
+    headed: Option<Vec<(Vec<u8>, Range<usize>)>>,
 }
 
 impl Exposition {
-    pub(crate) fn push(&mut self, part: Arc<Vec<u8>>) {
-        if !part.is_empty() {
-            self.len += part.len();
-            self.parts.push(part);
+    pub(crate) fn new(page: &Page, bytes: Arc<Vec<u8>>, format: Format) -> Self {
+        let headed = (format == Format::OpenMetrics).then(|| {
+            let head = |(store, lines): (&Arc<crate::store::Store>, Range<usize>)| {
+                let mut header = Vec::new();
+                text::header(&store.definition, format, &mut header);
+                (header, lines)
+            };
+            let end = (b"# EOF\n".to_vec(), 0..0);
+            page.sections().map(head).chain([end]).collect()
+        });
+        Self {
+            page: bytes,
+            headed,
         }
     }
 
-    /// How many bytes it has.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+    /// All of it, if it lies in one piece: Prometheus' text format always does.
+    pub fn whole(&self) -> Option<&[u8]> {
+        self.headed.is_none().then_some(self.page.as_slice())
     }
 
     /// Its bytes, part after part.
     pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.parts.iter().map(|part| part.as_slice())
+        let headed = self.headed.iter().flatten();
+        let headed =
+            headed.flat_map(|(header, lines)| [header.as_slice(), &self.page[lines.clone()]]);
+        self.whole().into_iter().chain(headed)
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

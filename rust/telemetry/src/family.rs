@@ -4,9 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::MetricError;
 use crate::series::Series;
 use crate::store::Store;
+use crate::{Buckets, MetricError};
 
 /// The series of one name; `S` is the handle to one of them. Cloning is cheap and gives the same family.
 pub struct Family<S> {
@@ -18,7 +18,13 @@ pub struct Family<S> {
 #[derive(Debug)]
 pub struct Place {
     pub(crate) series: Arc<Series>,
-    pub(crate) bounds: Arc<[f64]>,
+    pub(crate) buckets: Option<Buckets>,
+}
+
+/// What writes to one series.
+pub trait Handle: Clone + From<Place> {
+    /// Whether the series is still shown: false once it was removed, by whatever way.
+    fn is_current(&self) -> bool;
 }
 
 impl<S> Family<S> {
@@ -33,7 +39,7 @@ impl<S> Family<S> {
     }
 
     /// Forget every series whose label values `keep` refuses. Returns how many went.
-    pub fn retain(&self, keep: impl FnMut(&[Box<str>]) -> bool) -> usize {
+    pub fn retain(&self, keep: impl FnMut(&[Arc<str>]) -> bool) -> usize {
         self.store.retain(keep)
     }
 
@@ -68,7 +74,7 @@ impl<S> Family<S> {
     }
 }
 
-impl<S: From<Place>> Family<S> {
+impl<S: Handle> Family<S> {
     /// The series with these label values, made if new; the overflow series when the family is full.
     ///
     /// Keep the handle where the labels are fixed: a handle costs a few nanoseconds to write to, a look-up
@@ -87,8 +93,8 @@ impl<S: From<Place>> Family<S> {
     /// [`with`](Self::with) for label values that come from outside.
     pub fn try_with(&self, labels: &[&str]) -> Result<S, MetricError> {
         let series = self.store.series(labels)?;
-        let bounds = Arc::clone(&self.store.definition.bounds);
-        Ok(Place { series, bounds }.into())
+        let buckets = self.store.definition.buckets.clone();
+        Ok(Place { series, buckets }.into())
     }
 }
 

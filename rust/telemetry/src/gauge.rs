@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::family::{Family, Place};
+use crate::family::{Family, Handle, Place};
 use crate::series::Series;
 
 /// A value that goes up and down. Cloning is cheap and gives the same series.
@@ -11,13 +11,15 @@ pub struct Gauge(Arc<Series>);
 
 impl Gauge {
     /// Replace the value.
+    #[inline]
     pub fn set(&self, value: f64) {
-        self.0.block.set(self.0.cell, value);
+        self.0.block.set(self.0.seat, 0, value);
     }
 
     /// Add `amount`, which may be negative.
+    #[inline]
     pub fn add(&self, amount: f64) {
-        self.0.block.add(self.0.cell, amount);
+        self.0.block.add(self.0.seat, 0, amount);
     }
 
     /// Add one.
@@ -32,13 +34,20 @@ impl Gauge {
 
     /// The value now.
     pub fn value(&self) -> f64 {
-        self.0.block.float(self.0.cell)
+        self.0.block.float(self.0.seat, 0)
     }
 }
 
 impl From<Place> for Gauge {
     fn from(place: Place) -> Self {
         Self(place.series)
+    }
+}
+
+impl Handle for Gauge {
+    #[inline]
+    fn is_current(&self) -> bool {
+        self.0.is_current()
     }
 }
 

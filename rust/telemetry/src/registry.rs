@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::counter::CounterFamily;
+use crate::definition::{DEFAULT_SERIES_CAP, Definition};
 use crate::family::Family;
 use crate::gauge::GaugeFamily;
 use crate::histogram::HistogramFamily;
+use crate::page::Page;
 use crate::series::Kind;
-use crate::store::{DEFAULT_SERIES_CAP, Definition, Store};
-use crate::{Exposition, FamilySamples, Format, MetricError, collect, name, text};
+use crate::store::Store;
+use crate::{Buckets, Exposition, FamilySamples, Format, MetricError, collect, name};
 
 /// The metric families of one process or one embedding program.
 ///
@@ -26,6 +28,8 @@ struct Inner {
     families: RwLock<Families>,
     /// Called before each exposition, to set what is only known by asking.
     hooks: RwLock<Vec<Hook>>,
+    /// What was last shown. One reader at a time brings it up to date.
+    page: Mutex<Page>,
 }
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -85,7 +89,7 @@ impl Registry {
         options: Options,
     ) -> Result<CounterFamily, MetricError> {
         let name = name.strip_suffix("_total").unwrap_or(name);
-        self.register(Kind::Counter, name, help, labels, &[], options)
+        self.register(Kind::Counter, name, help, labels, None, options)
             .map(Family::new)
     }
 
@@ -107,7 +111,7 @@ impl Registry {
         labels: &[&str],
         options: Options,
     ) -> Result<GaugeFamily, MetricError> {
-        self.register(Kind::Gauge, name, help, labels, &[], options)
+        self.register(Kind::Gauge, name, help, labels, None, options)
             .map(Family::new)
     }
 
@@ -122,23 +126,23 @@ impl Registry {
         self.histogram_with(name, help, labels, bounds, Options::default())
     }
 
-    /// [`histogram`](Self::histogram) with options.
+    /// [`histogram`](Self::histogram) with options, and with [log-linear](crate::LogLinear) buckets if wanted.
     pub fn histogram_with(
         &self,
         name: &str,
         help: &str,
         labels: &[&str],
-        bounds: &[f64],
+        buckets: impl Into<Buckets>,
         options: Options,
     ) -> Result<HistogramFamily, MetricError> {
-        let bounds = bounds.strip_suffix(&[f64::INFINITY]).unwrap_or(bounds);
-        let ascending = bounds.windows(2).all(|pair| pair[0] < pair[1]);
-        if !ascending || bounds.is_empty() || bounds.iter().any(|bound| !bound.is_finite()) {
+        let buckets = buckets.into();
+        if let Some(flaw) = buckets.flaw() {
             return Err(MetricError::InvalidBuckets {
                 name: name.to_owned(),
+                flaw,
             });
         }
-        self.register(Kind::Histogram, name, help, labels, bounds, options)
+        self.register(Kind::Histogram, name, help, labels, Some(buckets), options)
             .map(Family::new)
     }
 
@@ -148,7 +152,7 @@ impl Registry {
         name: &str,
         help: &str,
         labels: &[&str],
-        bounds: &[f64],
+        buckets: Option<Buckets>,
         options: Options,
     ) -> Result<Arc<Store>, MetricError> {
         name::check(
@@ -157,17 +161,10 @@ impl Registry {
             if kind == Kind::Histogram { "le" } else { "" },
         )?;
         let mut families = self.0.families.write();
-        let definition = Definition {
-            kind,
-            name: name.into(),
-            help: help.into(),
-            labels: labels.iter().map(|&label| label.into()).collect(),
-            bounds: bounds.into(),
-            cap: options.cap,
-        };
+        let definition = Definition::new(kind, name, help, labels, buckets, options.cap);
         if let Some(&at) = families.by_name.get(name) {
             let family = &families.all[at];
-            if family.definition == definition {
+            if family.definition.serves(&definition) {
                 return Ok(Arc::clone(family));
             }
             return Err(MetricError::Registered {
@@ -227,19 +224,12 @@ impl Registry {
             .for_each(|part| out.extend_from_slice(part));
     }
 
-    /// The exposition of every family, in parts that are shared with the next one where nothing changes.
+    /// The exposition of every family: what did not change since the last one is not written again.
     pub fn exposition(&self, format: Format) -> Exposition {
-        let mut exposition = Exposition::default();
-        for family in self.refreshed() {
-            let mut header = Vec::new();
-            text::header(&family.definition, format, &mut header);
-            exposition.push(Arc::new(header));
-            family.render(|lines| exposition.push(lines));
-        }
-        if format == Format::OpenMetrics {
-            exposition.push(Arc::new(b"# EOF\n".to_vec()));
-        }
-        exposition
+        let families = self.refreshed();
+        let mut page = self.0.page.lock();
+        let bytes = page.refresh(&families);
+        Exposition::new(&page, bytes, format)
     }
 
     /// Every family and its samples, as values.

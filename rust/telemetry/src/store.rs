@@ -1,63 +1,18 @@
 //! The series of one name: found by label values, capped, swept. [`Family`](crate::Family) is their public face.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use ahash::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{RwLock, RwLockReadGuard};
 
-use crate::block::{self, Block};
+use crate::block::Block;
+use crate::definition::{Definition, OVERFLOW};
 use crate::error::MetricError;
-use crate::series::{Kind, Series};
-use crate::text::{self, BlockText};
-
-/// The value of every label of a family's overflow series.
-pub const OVERFLOW: &str = "_other";
-
-/// How many series a family holds unless told otherwise.
-pub const DEFAULT_SERIES_CAP: usize = 10_000;
-
-/// Cells in a block, about: enough that a block's text is worth copying whole, few enough that one changed
-/// series does not make much of it stale.
-const CELLS_PER_BLOCK: usize = 64;
-
-/// What a family is: fixed at registration.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Definition {
-    pub(crate) kind: Kind,
-    /// Without the `_total` of counters.
-    pub(crate) name: Box<str>,
-    pub(crate) help: Box<str>,
-    pub(crate) labels: Box<[Box<str>]>,
-    /// Upper bounds, ascending, without `+Inf`. Empty unless a histogram.
-    pub(crate) bounds: Arc<[f64]>,
-    pub(crate) cap: usize,
-}
-
-impl Definition {
-    /// Cells per series: a value, or every bucket with `+Inf` and the sum.
-    pub(crate) fn width(&self) -> usize {
-        if self.kind == Kind::Histogram {
-            self.bounds.len() + 2
-        } else {
-            1
-        }
-    }
-
-    /// Gauges are set, so they have one row; the others are only added to.
-    fn rows(&self) -> usize {
-        if self.kind == Kind::Gauge {
-            1
-        } else {
-            block::rows()
-        }
-    }
-
-    pub(crate) fn series_per_block(&self) -> usize {
-        (CELLS_PER_BLOCK / self.width()).max(1)
-    }
-}
+use crate::intern::Interner;
+use crate::series::Series;
+use crate::{text, value};
 
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -65,16 +20,15 @@ pub(crate) struct Store {
     hasher: RandomState,
     /// Guards the birth, death and listing of series, never their values: writers of values do not take it.
     slots: RwLock<Slots>,
-    /// The last exposition. One scrape at a time rewrites it.
-    text: Mutex<Vec<BlockText>>,
     /// How many look-ups ended in the overflow series.
     overflowed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
+pub(crate) struct Slots {
     index: HashTable<Arc<Series>>,
-    blocks: Vec<Slice>,
+    texts: Interner,
+    pub(crate) blocks: Vec<Slice>,
     free: Vec<usize>,
     /// Removed; their cells can be reused once no handle is out.
     retired: Vec<Arc<Series>>,
@@ -92,6 +46,10 @@ pub(crate) struct Slice {
     /// Counts births and deaths, so that a cached text knows it is out of date.
     pub(crate) version: u64,
 }
+
+/// Bytes of a series beside its own: the index's entry, the slice's, the mark.
+#[cfg(test)]
+pub(crate) const BESIDE: usize = 2 * size_of::<Arc<Series>>() + size_of::<Mark>();
 
 /// A series as the last sweep saw it.
 #[derive(Debug, Default, Clone, Copy)]
@@ -118,7 +76,6 @@ impl Store {
             definition,
             hasher: RandomState::new(),
             slots: RwLock::default(),
-            text: Mutex::default(),
             overflowed: AtomicU64::new(0),
         });
         if store.definition.labels.is_empty() {
@@ -168,21 +125,20 @@ impl Store {
         let (per_block, width) = (self.definition.series_per_block(), self.definition.width());
         let slot = slots.free.pop().unwrap_or_else(|| {
             let first = slots.blocks.len() * per_block;
-            let block = Block::new(per_block * width, self.definition.rows());
+            let block = Block::new(width, self.definition.rows());
             slots.blocks.push(Slice::new(block, per_block));
             slots.free.extend((first + 1..first + per_block).rev());
             first
         });
         let slice = &mut slots.blocks[slot / per_block];
-        let (prefixes, ends) = text::prefixes(&self.definition, labels);
         let series = Arc::new(Series {
-            hash,
-            labels: labels.iter().map(|&value| value.into()).collect(),
             block: slice.block.clone(),
-            cell: slot % per_block * width,
+            seat: slice.block.seat(slot % per_block),
+            hash,
             slot,
-            prefixes,
-            ends,
+            labels: labels.iter().map(|text| slots.texts.intern(text)).collect(),
+            text: text::labels(&self.definition.labels, labels),
+            gone: AtomicBool::new(false),
         });
         slice.series[slot % per_block] = Some(Arc::clone(&series));
         slice.version += 1;
@@ -205,7 +161,7 @@ impl Store {
     }
 
     /// Forget every series for which `keep` is false of its label values. Returns how many went.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&[Box<str>]) -> bool) -> usize {
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&[Arc<str>]) -> bool) -> usize {
         let mut slots = self.slots.write();
         let gone: Vec<_> = slots
             .index
@@ -221,7 +177,7 @@ impl Store {
     /// Forget the series that nobody has a handle to and whose value stood still through `keep_for` sweeps.
     pub(crate) fn sweep(&self, keep_for: u32) -> usize {
         let mut slots = self.slots.write();
-        self.reclaim(&mut slots);
+        Self::reclaim(&mut slots);
         if self.definition.labels.is_empty() {
             return 0;
         }
@@ -229,7 +185,7 @@ impl Store {
         for slice in &mut slots.blocks {
             for (series, mark) in slice.series.iter().zip(&mut slice.marks) {
                 let Some(series) = series else { continue };
-                let now = text::fingerprint(&self.definition, series);
+                let now = value::fingerprint(&self.definition, series);
                 mark.idle = if mark.seen == now { mark.idle + 1 } else { 0 };
                 mark.seen = now;
                 // Two references are our own: the index's and the slice's.
@@ -255,6 +211,7 @@ impl Store {
 
     /// Take a series, already out of the index, out of its slice too.
     fn retire(&self, slots: &mut Slots, series: Arc<Series>) {
+        series.gone.store(true, Release);
         let per_block = self.definition.series_per_block();
         let slice = &mut slots.blocks[series.slot / per_block];
         slice.series[series.slot % per_block] = None;
@@ -263,18 +220,23 @@ impl Store {
         slots.retired.push(series);
         // Amortised: a burst of removals looks at each retired series a constant number of times.
         if slots.retired.len() >= 2 * slots.still_out + 16 {
-            self.reclaim(slots);
+            Self::reclaim(slots);
         }
     }
 
     /// Free the cells of removed series that no handle points to any more.
-    fn reclaim(&self, slots: &mut Slots) {
-        let width = self.definition.width();
-        let free = &mut slots.free;
-        slots.retired.retain(|series| {
+    fn reclaim(slots: &mut Slots) {
+        let Slots {
+            free,
+            retired,
+            texts,
+            ..
+        } = slots;
+        retired.retain(|series| {
             let out = Arc::strong_count(series) > 1;
             if !out {
-                series.block.clear(series.cell..series.cell + width);
+                series.block.clear(series.seat);
+                texts.release(&series.labels);
                 free.push(series.slot);
             }
             out
@@ -282,14 +244,9 @@ impl Store {
         slots.still_out = slots.retired.len();
     }
 
-    /// Hand every block's lines to `each`, which takes no lock of ours.
-    pub(crate) fn render(&self, mut each: impl FnMut(Arc<Vec<u8>>)) {
-        let mut texts = self.text.lock();
-        let slots = self.slots.read();
-        texts.resize_with(slots.blocks.len(), BlockText::default);
-        for (slice, text) in slots.blocks.iter().zip(texts.iter_mut()) {
-            each(text.lines(&self.definition, slice));
-        }
+    /// The blocks, for as long as the guard lives: no series is born or dies meanwhile.
+    pub(crate) fn slots(&self) -> RwLockReadGuard<'_, Slots> {
+        self.slots.read()
     }
 
     /// Every series there is now, in no order that means anything.

@@ -1,6 +1,8 @@
 //! The public face of the metrics: families, series, caps, exposition.
 
-use backstay_telemetry::{Format, LATENCY_SECONDS, MetricError, OVERFLOW, Options, Registry};
+use backstay_telemetry::{
+    Format, LATENCY_SECONDS, LogLinear, MetricError, OVERFLOW, Options, Registry,
+};
 
 fn text(registry: &Registry) -> String {
     let mut out = Vec::new();
@@ -188,4 +190,85 @@ fn hooks_run_before_every_exposition() {
     assert!(text(&registry).contains("uptime 1\n"));
     let families: Vec<_> = registry.collect().collect();
     assert!((families[0].samples[0].value - 2.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_log_linear_histogram_shows_a_line_for_each_power_of_two_and_knows_more() {
+    let registry = Registry::new();
+    let buckets = LogLinear::new(0.25, 1.0, 0.01);
+    let seconds = registry
+        .histogram_with("seconds", "Time.", &[], buckets, Options::default())
+        .unwrap()
+        .with(&[]);
+    for hundredths in 1..=100 {
+        seconds.observe(f64::from(hundredths) / 100.0);
+    }
+    let lines = r#"seconds_bucket{le="0.25"} 25
+seconds_bucket{le="0.5"} 50
+seconds_bucket{le="1.0"} 100
+seconds_bucket{le="+Inf"} 100
+seconds_count 100
+"#;
+    assert!(text(&registry).contains(lines), "{}", text(&registry));
+    assert!((seconds.quantile(0.9).unwrap() - 0.9).abs() < 0.009);
+    let refused = registry.histogram_with(
+        "none",
+        "",
+        &[],
+        LogLinear::new(0.0, 1.0, 0.1),
+        Options::default(),
+    );
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("lowest bound is not positive")
+    );
+}
+
+#[test]
+fn an_exposition_that_is_still_being_read_stays_as_it_was() {
+    let registry = Registry::new();
+    let calls = registry.counter("calls", "Calls.", &[]).unwrap().with(&[]);
+    let before = registry.exposition(Format::Text);
+    calls.inc();
+    let after = registry.exposition(Format::Text);
+    assert!(before.whole().unwrap().ends_with(b"calls_total 0\n"));
+    assert!(after.whole().unwrap().ends_with(b"calls_total 1\n"));
+}
+
+#[test]
+fn writers_among_readers_are_all_shown_in_the_end() {
+    const ROUNDS: u32 = if cfg!(miri) { 30 } else { 3_000 };
+    let registry = Registry::new();
+    let calls = registry.counter("calls", "Calls.", &["tool"]).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let calls = calls.clone();
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    calls
+                        .with(&[["a", "b", "c"][(round as usize + thread) % 3]])
+                        .inc();
+                }
+            });
+        }
+        for _ in 0..ROUNDS / 10 {
+            let _ = text(&registry);
+        }
+    });
+    let shown: f64 = text(&registry)
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("calls_total{")?
+                .split(' ')
+                .nth(1)?
+                .parse::<f64>()
+                .ok()
+        })
+        .sum();
+    assert!(
+        (shown - f64::from(4 * ROUNDS)).abs() < f64::EPSILON,
+        "{shown}"
+    );
 }

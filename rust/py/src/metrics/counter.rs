@@ -17,7 +17,7 @@ use crate::errors::Raise;
 /// >>> calls.labels(tool="echo").value
 /// 1.0
 #[pyclass(frozen, module = "backstay.metrics")]
-pub(crate) struct Counter(Metric<core::Counter>);
+pub(crate) struct Counter(Metric<core::Counter, Self>);
 
 #[pymethods]
 impl Counter {
@@ -49,7 +49,8 @@ impl Counter {
         labelvalues: &Bound<'py, PyTuple>,
         labelkwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
-        self.0.labels(labelvalues, labelkwargs, Self)
+        self.0
+            .labels(labelvalues, labelkwargs, |child| &child.0, Self)
     }
 
     /// Add `amount`, which is not negative.
@@ -82,8 +83,14 @@ impl Counter {
     }
 
     /// Forget every series.
-    fn clear(&self, py: Python<'_>) {
-        self.0.clear(py);
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    /// How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
+    #[getter]
+    fn overflowed(&self) -> u64 {
+        self.0.overflowed()
     }
 
     fn __repr__(&self) -> String {

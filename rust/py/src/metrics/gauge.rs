@@ -17,7 +17,7 @@ use super::registry::MetricRegistry;
 /// 2.0
 #[pyclass(frozen, module = "backstay.metrics")]
 pub(crate) struct Gauge {
-    metric: Metric<core::Gauge>,
+    metric: Metric<core::Gauge, Self>,
     registry: core::Registry,
 }
 
@@ -52,10 +52,15 @@ impl Gauge {
         labelvalues: &Bound<'py, PyTuple>,
         labelkwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
-        self.metric.labels(labelvalues, labelkwargs, |metric| Self {
-            metric,
-            registry: self.registry.clone(),
-        })
+        self.metric.labels(
+            labelvalues,
+            labelkwargs,
+            |child| &child.metric,
+            |metric| Self {
+                metric,
+                registry: self.registry.clone(),
+            },
+        )
     }
 
     /// Add `amount`.
@@ -122,8 +127,14 @@ impl Gauge {
     }
 
     /// Forget every series.
-    fn clear(&self, py: Python<'_>) {
-        self.metric.clear(py);
+    fn clear(&self) {
+        self.metric.clear();
+    }
+
+    /// How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
+    #[getter]
+    fn overflowed(&self) -> u64 {
+        self.metric.overflowed()
     }
 
     fn __repr__(&self) -> String {

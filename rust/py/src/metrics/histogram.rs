@@ -4,6 +4,7 @@ use backstay_telemetry as core;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::buckets::Sorting;
 use super::helper::Helper;
 use super::metric::{Definition, Metric};
 use super::registry::MetricRegistry;
@@ -21,7 +22,7 @@ const DEFAULT_BUCKETS: [f64; 14] = [
 /// >>> seconds.count
 /// 1
 #[pyclass(frozen, module = "backstay.metrics")]
-pub(crate) struct Histogram(Metric<core::Histogram>);
+pub(crate) struct Histogram(Metric<core::Histogram, Self>);
 
 #[pymethods]
 impl Histogram {
@@ -37,14 +38,14 @@ impl Histogram {
         subsystem: &str,
         unit: &str,
         registry: Option<&Bound<'_, MetricRegistry>>,
-        buckets: Option<Vec<f64>>,
+        buckets: Option<Sorting>,
         cap: usize,
     ) -> PyResult<Self> {
         let names = [name, namespace, subsystem, unit];
-        let buckets = buckets.unwrap_or_else(|| DEFAULT_BUCKETS.into());
+        let buckets = buckets.map_or_else(|| DEFAULT_BUCKETS.as_slice().into(), Sorting::buckets);
         Definition::new(py, names, documentation, labelnames, registry, cap)?
             .register(|home, name, help, labels, options| {
-                home.histogram_with(name, help, labels, &buckets, options)
+                home.histogram_with(name, help, labels, buckets, options)
             })
             .map(Self)
     }
@@ -56,7 +57,8 @@ impl Histogram {
         labelvalues: &Bound<'py, PyTuple>,
         labelkwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
-        self.0.labels(labelvalues, labelkwargs, Self)
+        self.0
+            .labels(labelvalues, labelkwargs, |child| &child.0, Self)
     }
 
     /// Record one observation.
@@ -94,8 +96,14 @@ impl Histogram {
     }
 
     /// Forget every series.
-    fn clear(&self, py: Python<'_>) {
-        self.0.clear(py);
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    /// How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
+    #[getter]
+    fn overflowed(&self) -> u64 {
+        self.0.overflowed()
     }
 
     fn __repr__(&self) -> String {

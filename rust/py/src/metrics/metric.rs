@@ -1,10 +1,13 @@
 //! What counters, gauges and histograms do alike: being defined, found by labels, forgotten, shown.
 
+use std::sync::Arc;
+
 use backstay_telemetry as core;
 use pyo3::PyClass;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use smallvec::SmallVec;
 
 use super::children::Children;
 use super::registry::MetricRegistry;
@@ -51,7 +54,7 @@ impl<'py> Definition<'py> {
     }
 
     /// Register it: `register` gets the registry, name, documentation, label names and options.
-    pub(super) fn register<S>(
+    pub(super) fn register<S: core::Handle, T: PyClass + Sync>(
         &self,
         register: impl FnOnce(
             &core::Registry,
@@ -60,94 +63,116 @@ impl<'py> Definition<'py> {
             &[&str],
             core::Options,
         ) -> Result<core::Family<S>, core::MetricError>,
-    ) -> PyResult<Metric<S>>
-    where
-        S: From<core::Place>,
-    {
+    ) -> PyResult<Metric<S, T>> {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let (name, help, options) = (&self.name, &self.documentation, self.options);
         let family = register(self.registry(), name, help, &labels, options).or_raise()?;
-        let series = if labels.is_empty() {
-            Some(family.try_with(&[]).or_raise()?)
+        let (series, children) = if labels.is_empty() {
+            (Some(family.try_with(&[]).or_raise()?), None)
         } else {
-            None
+            let children = Arc::default();
+            self.home.get().holders.add(&children);
+            (None, Some(children))
         };
-        let children = self.children(family.cap())?;
         Ok(Metric {
             family,
             series,
             children,
         })
     }
-
-    /// The children of the family, which exists by now.
-    fn children(&self, cap: usize) -> PyResult<Children> {
-        let py = self.home.py();
-        let by_family = self.home.get().children.bind(py);
-        let cache = if let Some(cache) = by_family.get_item(&self.name)? {
-            cache.cast_into::<PyDict>()?
-        } else {
-            let cache = PyDict::new(py);
-            by_family.set_item(&self.name, &cache)?;
-            cache
-        };
-        Ok(Children {
-            cache: cache.unbind(),
-            cap,
-        })
-    }
 }
 
-/// A family, and one of its series where there are no labels or they are given.
-pub(super) struct Metric<S> {
+/// A family, and one of its series where there are no labels or they are given; `T` is the class around it.
+pub(super) struct Metric<S, T> {
     family: core::Family<S>,
     series: Option<S>,
-    children: Children,
+    /// Only of the parent: a child that held its like would hold itself.
+    children: Option<Arc<Children<T>>>,
 }
 
-impl<S: From<core::Place>> Metric<S> {
+impl<S: core::Handle, T: PyClass + Into<PyClassInitializer<T>>> Metric<S, T> {
     pub(super) fn name(&self) -> &str {
         self.family.name()
     }
 
-    /// The series to write to.
-    pub(super) fn series(&self) -> PyResult<&S> {
-        self.series.as_ref().ok_or_else(|| {
-            let name = self.name();
-            PyTypeError::new_err(format!("`{name}` has labels: call labels(...) first"))
-        })
+    pub(super) fn overflowed(&self) -> u64 {
+        self.family.overflowed()
     }
 
-    /// The child of these label values: the known one, or what `wrap` makes of it.
-    pub(super) fn labels<'py, T>(
+    /// The series to write to.
+    #[inline]
+    pub(super) fn series(&self) -> PyResult<&S> {
+        self.series.as_ref().ok_or_else(|| self.unlabelled())
+    }
+
+    #[cold]
+    fn unlabelled(&self) -> PyErr {
+        let name = self.name();
+        PyTypeError::new_err(format!("`{name}` has labels: call labels(...) first"))
+    }
+
+    /// The child of these label values: the known one, or what `wrap` makes of it. `of` gives back what `wrap`
+    /// took.
+    pub(super) fn labels<'py>(
         &self,
         values: &Bound<'py, PyTuple>,
         by_name: Option<&Bound<'py, PyDict>>,
+        of: fn(&T) -> &Self,
         wrap: impl FnOnce(Self) -> T,
     ) -> PyResult<Bound<'py, T>>
     where
-        T: PyClass + Into<PyClassInitializer<T>>,
+        T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
     {
-        self.children.get(values, by_name, || {
-            let find = |values: &[&str]| self.family.try_with(values);
-            let series = with_values(self.family.label_names(), values, by_name, find)?;
-            Ok(wrap(Self {
+        let py = values.py();
+        let shown = |child: &Py<T>| of(child.get()).series.as_ref().is_some_and(S::is_current);
+        if let Some(children) = &self.children
+            && by_name.is_none()
+            && let Some(child) = children.near(values, shown)
+        {
+            return Ok(child);
+        }
+        let strings = self.strings(values, by_name)?;
+        let make = || {
+            let child = wrap(Self {
                 family: self.family.clone(),
-                series: Some(series),
-                children: self.children.clone_ref(values.py()),
-            }))
-        })
+                series: Some(self.family.try_with(&texts(&strings)?).or_raise()?),
+                children: None,
+            });
+            Bound::new(py, child)
+        };
+        match &self.children {
+            Some(children) => children.get(&strings, py, shown, make),
+            None => make(),
+        }
+    }
+
+    /// Label values in the order of the labels, from values or from names and values.
+    fn strings<'py>(
+        &self,
+        values: &Bound<'py, PyTuple>,
+        by_name: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<SmallVec<[Bound<'py, PyString>; 4]>> {
+        let Some(by_name) = by_name else {
+            return values.iter().map(text).collect();
+        };
+        let labels = self.family.label_names();
+        if !values.is_empty() || by_name.len() != labels.len() {
+            let labels = labels.join(", ");
+            return Err(PyTypeError::new_err(format!("the labels are {labels}")));
+        }
+        let value = |label: &Box<str>| {
+            let missing = || PyTypeError::new_err(format!("label `{label}` is missing"));
+            text(by_name.get_item(&**label)?.ok_or_else(missing)?)
+        };
+        labels.iter().map(value).collect()
     }
 
     pub(super) fn remove(&self, values: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        self.children.forget(values.py());
-        with_values(self.family.label_names(), values, None, |values| {
-            Ok(self.family.remove(values))
-        })
+        let strings = self.strings(values, None)?;
+        Ok(self.family.remove(&texts(&strings)?))
     }
 
-    pub(super) fn clear(&self, py: Python<'_>) {
-        self.children.forget(py);
+    pub(super) fn clear(&self) {
         self.family.retain(|_| false);
     }
 
@@ -161,41 +186,12 @@ impl<S: From<core::Place>> Metric<S> {
     }
 }
 
+fn texts<'a>(strings: &'a [Bound<'_, PyString>]) -> PyResult<SmallVec<[&'a str; 4]>> {
+    strings.iter().map(|string| string.to_str()).collect()
+}
+
 fn text(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyString>> {
     value
         .cast_into::<PyString>()
         .or_else(|other| other.into_inner().str())
-}
-
-/// Find a series by values, or by names and values, and hand the values on.
-fn with_values<T>(
-    labels: &[Box<str>],
-    values: &Bound<'_, PyTuple>,
-    by_name: Option<&Bound<'_, PyDict>>,
-    find: impl FnOnce(&[&str]) -> Result<T, core::MetricError>,
-) -> PyResult<T> {
-    let mut strings: Vec<Bound<'_, PyString>> = Vec::with_capacity(labels.len());
-    if let Some(by_name) = by_name {
-        if !values.is_empty() || by_name.len() != labels.len() {
-            return Err(PyTypeError::new_err(format!(
-                "the labels are {}",
-                labels.join(", ")
-            )));
-        }
-        for label in labels {
-            let value = by_name.get_item(&**label)?;
-            let value =
-                value.ok_or_else(|| PyTypeError::new_err(format!("label `{label}` is missing")))?;
-            strings.push(text(value)?);
-        }
-    } else {
-        for value in values {
-            strings.push(text(value)?);
-        }
-    }
-    let values = strings
-        .iter()
-        .map(|text| text.to_str())
-        .collect::<PyResult<Vec<_>>>()?;
-    find(&values).or_raise()
 }

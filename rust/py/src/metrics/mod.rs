@@ -2,6 +2,7 @@
 //!
 //! A file a class; what they do alike stands once, in `metric`.
 
+mod buckets;
 mod children;
 mod counter;
 mod gauge;
@@ -10,6 +11,7 @@ mod histogram;
 mod metric;
 mod registry;
 
+pub(crate) use buckets::{LogLinear, exponential, linear};
 pub(crate) use counter::Counter;
 pub(crate) use gauge::Gauge;
 pub(crate) use histogram::Histogram;

@@ -2,7 +2,9 @@
 
 use backstay_telemetry as core;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
+
+use super::children::Holders;
 
 /// One family as plain values: name, help, kind, label names, and each sample's suffix, label values, `le`
 /// and value.
@@ -13,37 +15,33 @@ type Sample = (&'static str, Vec<String>, Option<String>, f64);
 #[pyclass(frozen, subclass, module = "backstay._core")]
 pub(crate) struct MetricRegistry {
     pub(super) core: core::Registry,
-    /// By family: the children that `labels` made, by their values.
-    pub(super) children: Py<PyDict>,
+    pub(super) holders: Holders,
 }
 
 #[pymethods]
 impl MetricRegistry {
     #[new]
-    fn new(py: Python<'_>) -> Self {
+    fn new() -> Self {
         Self {
             core: core::Registry::new(),
-            children: PyDict::new(py).unbind(),
+            holders: Holders::default(),
         }
     }
 
     /// The exposition of every family: Prometheus' text format, or OpenMetrics.
     #[pyo3(signature = (*, openmetrics = false))]
-    fn render<'py>(&self, py: Python<'py>, openmetrics: bool) -> PyResult<Bound<'py, PyBytes>> {
+    fn render<'py>(&self, py: Python<'py>, openmetrics: bool) -> Bound<'py, PyBytes> {
         let format = if openmetrics {
             core::Format::OpenMetrics
         } else {
             core::Format::Text
         };
         let exposition = py.detach(|| self.core.exposition(format));
-        PyBytes::new_with(py, exposition.len(), |mut room| {
-            for part in exposition.parts() {
-                let (here, rest) = room.split_at_mut(part.len());
-                here.copy_from_slice(part);
-                room = rest;
-            }
-            Ok(())
-        })
+        // One copy, where it lies in one piece; room that is zeroed first would be written twice.
+        match exposition.whole() {
+            Some(bytes) => PyBytes::new(py, bytes),
+            None => PyBytes::new(py, &exposition.parts().collect::<Vec<_>>().concat()),
+        }
     }
 
     /// Every family as plain values: name, help, kind, label names, and each sample's suffix, label values,
@@ -67,21 +65,13 @@ impl MetricRegistry {
 
     /// Forget series that nobody holds and that did not change through `keep_for` calls of this. Returns how
     /// many went.
-    fn sweep(&self, py: Python<'_>, keep_for: u32) -> PyResult<usize> {
-        // What only we hold, nobody holds.
-        for children in self.children.bind(py).values() {
-            children.cast::<PyDict>()?.clear();
-        }
-        Ok(self.core.sweep(keep_for))
+    fn sweep(&self, py: Python<'_>, keep_for: u32) -> usize {
+        self.holders.let_go();
+        py.detach(|| self.core.sweep(keep_for))
     }
 
     /// Forget a family. False: there was none of this name.
-    fn unregister(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
-        let children = self.children.bind(py);
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        if children.contains(name)? {
-            children.del_item(name)?;
-        }
-        Ok(self.core.unregister(name))
+    fn unregister(&self, name: &str) -> bool {
+        self.core.unregister(name)
     }
 }
