@@ -1003,7 +1003,7 @@ class Ledger:
 @final
 class LogLinear:
     """
-    Buckets that are a fixed part of their own size, from `low` to `high`: quantiles are right to within `error`.
+    Buckets that are a fixed part of their own size, from `low` to `high`; quantiles are right within `error`.
 
     Each power of two is a line of the exposition; what lies between is for `quantile`.
 
@@ -1209,8 +1209,8 @@ class Registry:
         """
     def with_tool(self, /, tool: str) -> "tuple[str, ...]":
         """
-        The services that offer a tool of this name, in the order they said so. The same tuple again until they
-        change.
+        The services that offer a tool of this name, in the order they said so. The same tuple again until
+        they change.
         """
 
 @final

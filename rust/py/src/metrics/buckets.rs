@@ -3,7 +3,7 @@
 use backstay_telemetry as core;
 use pyo3::prelude::*;
 
-/// Buckets that are a fixed part of their own size, from `low` to `high`: quantiles are right to within `error`.
+/// Buckets that are a fixed part of their own size, from `low` to `high`; quantiles are right within `error`.
 ///
 /// Each power of two is a line of the exposition; what lies between is for `quantile`.
 ///

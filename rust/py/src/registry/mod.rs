@@ -146,8 +146,8 @@ impl Registry {
         answer(&self.labels, &asked, look, instance)
     }
 
-    /// The services that offer a tool of this name, in the order they said so. The same tuple again until they
-    /// change.
+    /// The services that offer a tool of this name, in the order they said so. The same tuple again until
+    /// they change.
     #[pyo3(signature = (tool) -> "tuple[str, ...]")]
     fn with_tool<'py>(&self, tool: Bound<'py, PyString>) -> PyResult<Bound<'py, PyTuple>> {
         let asked = [tool];
