@@ -12,7 +12,7 @@ pub struct Trace {
     pub filling: usize,
 }
 
-/// A small generator (SplitMix64), so that no other crate's version changes a trace.
+/// A small generator (`SplitMix64`), so that no other crate's version changes a trace.
 pub struct Random(u64);
 
 impl Random {
@@ -28,12 +28,7 @@ impl Random {
 
     /// From 0 to below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the high half of a product of halves"
-        )]
-        let below = ((u128::from(self.next()) * u128::from(end)) >> 64) as u64;
-        below
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     /// Whether something of this probability happens.
@@ -174,12 +169,31 @@ pub fn missions() -> Vec<Trace> {
 
 /// Traces of other kinds.
 pub fn others() -> Vec<Trace> {
-    let zipf = Zipf::new(1_000_000, 1.0);
+    let mut traces = steady();
+    traces.extend(small());
+    traces.extend(mixed());
+    traces.extend(changing());
+    traces
+}
+
+/// The same all the time.
+fn steady() -> Vec<Trace> {
     let flat = Zipf::new(100_000, 0.8);
-    let small = Zipf::new(1_000, 0.9);
     let distances = Zipf::new(30_000, 1.0);
     let mut random = Random::new(6);
-    let mut traces = vec![
+    let mut stack: Vec<u64> = Vec::new();
+    let mut depth = |at: u64| {
+        let depth = usize::try_from(distances.draw(&mut random)).unwrap_or(0);
+        let key = match stack.len().checked_sub(depth + 1) {
+            Some(place) => stack.remove(place),
+            None => ELSEWHERE + at,
+        };
+        stack.push(key);
+        key
+    };
+    let depths = (0..200_000).map(&mut depth).collect();
+    let uniform = (0..500_000).map(|_| random.below(20_000)).collect();
+    vec![
         trace(
             "30% new, 70% newest 5k",
             10_000,
@@ -200,25 +214,30 @@ pub fn others() -> Vec<Trace> {
             10_000,
             draws(1_000_000, &flat, &mut random),
         ),
-        trace(
-            "uniform of 20k",
-            10_000,
-            (0..500_000).map(|_| random.below(20_000)).collect(),
-        ),
+        trace("stack depths by zipf", 10_000, depths),
+        trace("uniform of 20k", 10_000, uniform),
         trace(
             "loop of 100k",
             10_000,
             (0..1_000_000).map(|at| at % 100_000).collect(),
         ),
+    ]
+}
+
+/// For caches of a few entries.
+fn small() -> Vec<Trace> {
+    let zipf = Zipf::new(1_000, 0.9);
+    let mut random = Random::new(7);
+    vec![
         trace(
             "10 entries, zipf 0.9 of 1k",
             10,
-            draws(100_000, &small, &mut random),
+            draws(100_000, &zipf, &mut random),
         ),
         trace(
             "100 entries, zipf 0.9 of 1k",
             100,
-            draws(100_000, &small, &mut random),
+            draws(100_000, &zipf, &mut random),
         ),
         trace("64 entries, newest 50", 64, recent(100_000, 30, 50, 13)),
         trace(
@@ -226,28 +245,26 @@ pub fn others() -> Vec<Trace> {
             64,
             (0..20_000).map(|at| at % 80).collect(),
         ),
-    ];
-    let shifting = (0..1_000_000_u64).map(|at| zipf.draw(&mut random) + at / 100_000 * 5_000_000);
-    traces.push(trace(
-        "zipf that shifts every 100k",
-        10_000,
-        shifting.collect(),
-    ));
-    let drifting = (0..1_000_000_u64).map(|at| match random.chance(80) {
-        true => at / 50 + random.below(8_000),
-        false => ELSEWHERE + random.below(1_000_000),
+    ]
+}
+
+/// Of several kinds at once.
+fn mixed() -> Vec<Trace> {
+    let zipf = Zipf::new(1_000_000, 1.0);
+    let mut random = Random::new(8);
+    let both = (0..1_000_000_u64).map(|at| {
+        if random.chance(50) {
+            ELSEWHERE + at / 2 % 12_000
+        } else {
+            zipf.draw(&mut random)
+        }
     });
-    traces.push(trace("hot 8k that drifts", 10_000, drifting.collect()));
-    let mixed = (0..1_000_000_u64).map(|at| match random.chance(50) {
-        true => ELSEWHERE + at / 2 % 12_000,
-        false => zipf.draw(&mut random),
-    });
-    traces.push(trace("loop of 12k and zipf", 10_000, mixed.collect()));
+    let both = trace("loop of 12k and zipf", 10_000, both.collect());
     let core = (0..500_000_u64).map(|at| match at % 3 {
         0 => random.below(5_000),
         _ => ELSEWHERE + at,
     });
-    traces.push(trace("hot 5k in a scan", 10_000, core.collect()));
+    let core = trace("hot 5k in a scan", 10_000, core.collect());
     let mut key = 0;
     let bursts = (0..500_000_u64).map(|at| {
         if at % 20 == 0 {
@@ -255,31 +272,7 @@ pub fn others() -> Vec<Trace> {
         }
         key
     });
-    traces.push(trace("bursts of 20", 10_000, bursts.collect()));
-    let mut stack: Vec<u64> = Vec::new();
-    let depths = (0..200_000_u64).map(|at| {
-        let depth = usize::try_from(distances.draw(&mut random)).unwrap_or(0);
-        let key = match stack.len().checked_sub(depth + 1) {
-            Some(place) => stack.remove(place),
-            None => ELSEWHERE + at,
-        };
-        stack.push(key);
-        key
-    });
-    traces.push(trace("stack depths by zipf", 10_000, depths.collect()));
-    let mut phases = Vec::new();
-    for phase in 0..6_u64 {
-        match phase % 3 {
-            0 => phases.extend(
-                recent(150_000, 30, 5_000, 20 + phase)
-                    .into_iter()
-                    .map(|key| key + phase * ELSEWHERE),
-            ),
-            1 => phases.extend(draws(150_000, &zipf, &mut random)),
-            _ => phases.extend((0..150_000).map(|at| ELSEWHERE / 2 + at % 12_000)),
-        }
-    }
-    traces.push(trace("newest, zipf, loop in turn", 10_000, phases));
+    let bursts = trace("bursts of 20", 10_000, bursts.collect());
     let mut start = 0;
     let walks = (0..500_000_u64).map(|at| {
         if at % 100 == 0 && random.chance(50) {
@@ -287,8 +280,40 @@ pub fn others() -> Vec<Trace> {
         }
         start + at % 100
     });
-    traces.push(trace("walks of 100, half again", 10_000, walks.collect()));
-    traces
+    let walks = trace("walks of 100, half again", 10_000, walks.collect());
+    vec![both, core, bursts, walks]
+}
+
+/// That change their kind, or their favourites.
+fn changing() -> Vec<Trace> {
+    let zipf = Zipf::new(1_000_000, 1.0);
+    let mut random = Random::new(9);
+    let shifting = (0..1_000_000_u64).map(|at| zipf.draw(&mut random) + at / 100_000 * 5_000_000);
+    let shifting = trace("zipf that shifts every 100k", 10_000, shifting.collect());
+    let drifting = (0..1_000_000_u64).map(|at| {
+        if random.chance(80) {
+            at / 50 + random.below(8_000)
+        } else {
+            ELSEWHERE + random.below(1_000_000)
+        }
+    });
+    let drifting = trace("hot 8k that drifts", 10_000, drifting.collect());
+    let mut phases = Vec::new();
+    for phase in 0..6_u64 {
+        match phase % 3 {
+            0 => {
+                let keys = recent(150_000, 30, 5_000, 20 + phase);
+                phases.extend(keys.into_iter().map(|key| key + phase * ELSEWHERE));
+            }
+            1 => phases.extend(draws(150_000, &zipf, &mut random)),
+            _ => phases.extend((0..150_000).map(|at| ELSEWHERE / 2 + at % 12_000)),
+        }
+    }
+    vec![
+        shifting,
+        drifting,
+        trace("newest, zipf, loop in turn", 10_000, phases),
+    ]
 }
 
 fn draws(length: usize, zipf: &Zipf, random: &mut Random) -> Vec<u64> {

@@ -6,12 +6,13 @@
 
 mod keys;
 mod saved;
+mod stats;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use backstay_cache::{Inserted, Lifetime, Limit, Shelf, Stats, Successors, Terms};
+use backstay_cache::{Inserted, Lifetime, Limit, Shelf, Successors, Terms};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -20,97 +21,7 @@ use pyo3::types::PyList;
 
 use crate::errors::Raise;
 use keys::{Located, Objects, hash, locate};
-
-/// What a cache counted, and what it holds.
-#[pyclass(frozen, eq, module = "backstay.cache")]
-#[derive(PartialEq)]
-pub(crate) struct CacheStats {
-    stats: Stats,
-    expert: &'static str,
-}
-
-#[pymethods]
-impl CacheStats {
-    /// Look-ups that found an entry.
-    #[getter]
-    fn hits(&self) -> u64 {
-        self.stats.hits
-    }
-
-    /// Look-ups that did not.
-    #[getter]
-    fn misses(&self) -> u64 {
-        self.stats.misses
-    }
-
-    /// Hits among look-ups, from 0 to 1.
-    #[getter]
-    fn hit_rate(&self) -> f64 {
-        self.stats.hit_rate()
-    }
-
-    /// Entries set, new or again.
-    #[getter]
-    fn insertions(&self) -> u64 {
-        self.stats.insertions
-    }
-
-    /// Entries that left for want of room.
-    #[getter]
-    fn evictions(&self) -> u64 {
-        self.stats.evictions
-    }
-
-    /// Entries whose time was over.
-    #[getter]
-    fn expirations(&self) -> u64 {
-        self.stats.expirations
-    }
-
-    /// Entries taken out by tag.
-    #[getter]
-    fn invalidations(&self) -> u64 {
-        self.stats.invalidations
-    }
-
-    /// Entries held.
-    #[getter]
-    fn entries(&self) -> u64 {
-        self.stats.entries
-    }
-
-    /// What they cost together.
-    #[getter]
-    fn cost(&self) -> u64 {
-        self.stats.cost
-    }
-
-    /// What they may cost together.
-    #[getter]
-    fn capacity(&self) -> u64 {
-        self.stats.capacity
-    }
-
-    /// What decides who stays just now: `recency`, `frequency`, `drift` or `balance`.
-    #[getter]
-    fn policy(&self) -> &'static str {
-        self.expert
-    }
-
-    fn __repr__(&self) -> String {
-        let Stats {
-            hits,
-            misses,
-            entries,
-            evictions,
-            ..
-        } = self.stats;
-        format!(
-            "<CacheStats {hits} hits, {misses} misses, {entries} entries, {evictions} evictions, by {}>",
-            self.expert
-        )
-    }
-}
+pub(crate) use stats::CacheStats;
 
 /// A bounded cache of any objects by any hashable keys. `backstay.Cache` is this with the rest of a mapping.
 #[pyclass(frozen, subclass, mapping, module = "backstay.cache")]
@@ -211,7 +122,7 @@ impl CacheCore {
             return slf.call_method1("_load", (key, loader));
         };
         if cache.ahead > 0 {
-            let next = cache._follow(key, false)?;
+            let next = cache.follow(key, false)?;
             if !next.is_empty() {
                 slf.call_method1("_load_ahead", (next, loader))?;
             }
@@ -327,8 +238,8 @@ impl CacheCore {
     fn popitem(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         self.sweep(py)?;
         let taken = {
-            let mut shelf = self.shelf.lock();
-            shelf.last().and_then(|place| shelf.remove(place))
+            let mut locked = self.shelf.lock();
+            locked.last().and_then(|place| locked.remove(place))
         };
         taken.ok_or_else(|| PyKeyError::new_err("the cache is empty"))
     }
@@ -375,11 +286,7 @@ impl CacheCore {
 
     /// What it counted, and what it holds.
     fn stats(&self) -> CacheStats {
-        let shelf = self.shelf.lock();
-        CacheStats {
-            stats: shelf.stats(),
-            expert: shelf.expert(),
-        }
+        CacheStats::of(&self.shelf.lock())
     }
 
     fn _take<'py>(
@@ -404,7 +311,8 @@ impl CacheCore {
     ///
     /// Gives the keys to load ahead, if it was missed or had been loaded ahead itself: those that followed it
     /// before and are not there.
-    fn _follow(&self, key: &Bound<'_, PyAny>, missed: bool) -> PyResult<Vec<Py<PyAny>>> {
+    #[pyo3(name = "_follow")]
+    fn follow(&self, key: &Bound<'_, PyAny>, missed: bool) -> PyResult<Vec<Py<PyAny>>> {
         let (py, hash) = (key.py(), hash(key)?);
         let Some(successors) = &self.successors else {
             return Ok(Vec::new());

@@ -21,11 +21,11 @@ impl Cache {
     ) -> PyResult<usize> {
         let now = self.now(py)?;
         let gathered: Vec<Gathered> = {
-            let shelf = self.shelf.lock();
-            shelf
+            let locked = self.shelf.lock();
+            locked
                 .iter(now)
                 .map(|(place, key, value)| {
-                    let (lifetime, cost, tags) = shelf.terms(place, now);
+                    let (lifetime, cost, tags) = locked.terms(place, now);
                     let tags = tags.into_iter().map(str::to_owned).collect();
                     (key.clone_ref(py), value.clone_ref(py), lifetime, cost, tags)
                 })
