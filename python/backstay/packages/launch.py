@@ -47,4 +47,4 @@ class Launch:
     env: Mapping[str, str]
     description: str
     locked: LockedPackage | None = None
-    installed: bool = False
+    installed: bool = field(default=False, compare=False)
