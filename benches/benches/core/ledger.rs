@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use backstay_ledger::{Amounts, Pool};
-use criterion::{BenchmarkId, Criterion};
+use backstay_benches::growth;
+use backstay_ledger::{Amounts, DIMENSIONS, Pool, record};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use parking_lot::RwLock;
 
 const WANT: Amounts = Amounts {
@@ -61,25 +63,36 @@ fn timed(threads: usize, rounds: u64, work: impl Fn(usize) + Sync) -> std::time:
     began.elapsed() / u32::try_from(threads).unwrap_or(1)
 }
 
-pub(crate) fn all(criterion: &mut Criterion) {
+/// A pool and a locked map with a thousand holders each.
+fn filled() -> (Arc<Pool>, Locked) {
     let pool = Pool::new("machine", HAVE);
     let locked = Locked(RwLock::new((HAVE, HashMap::new())));
     for i in 0..1000 {
-        let _ = pool.reserve(&format!("other.{i}"), Amounts::default());
-        locked
-            .0
-            .write()
-            .1
-            .insert(format!("other.{i}"), Amounts::default());
+        let name = format!("other.{i}");
+        let _ = pool.hold(&name, Amounts::default());
+        locked.0.write().1.insert(name, Amounts::default());
     }
+    (pool, locked)
+}
+
+pub(crate) fn all(criterion: &mut Criterion) {
+    reserve_release(criterion);
+    quotas(criterion);
+    batch(criterion);
+    reads(criterion);
+}
+
+fn reserve_release(criterion: &mut Criterion) {
+    let (pool, locked) = filled();
     let mut group = criterion.benchmark_group("ledger/reserve_release");
     for threads in [1, 2, 4, 8, 16] {
         let names: Vec<String> = (0..threads).map(|thread| format!("web.{thread}")).collect();
+        let claims: Vec<_> = names.iter().map(|name| pool.claim(name, WANT)).collect();
         group.bench_function(BenchmarkId::new("by name", threads), |bench| {
             bench.iter_custom(|rounds| {
                 timed(threads, rounds, |thread| {
-                    let _ = black_box(pool.reserve(&names[thread], WANT));
-                    let _ = black_box(pool.release(&names[thread]));
+                    black_box(pool.hold(&names[thread], WANT).is_ok());
+                    black_box(pool.release(&names[thread]).is_ok());
                 })
             });
         });
@@ -89,6 +102,14 @@ pub(crate) fn all(criterion: &mut Criterion) {
                     if let Ok(lease) = pool.reserve(&names[thread], WANT) {
                         black_box(lease.release());
                     }
+                })
+            });
+        });
+        group.bench_function(BenchmarkId::new("by claim", threads), |bench| {
+            bench.iter_custom(|rounds| {
+                timed(threads, rounds, |thread| {
+                    black_box(claims[thread].try_reserve());
+                    black_box(claims[thread].release());
                 })
             });
         });
@@ -102,7 +123,71 @@ pub(crate) fn all(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// What each pool around the one that is reserved from costs.
+fn quotas(criterion: &mut Criterion) {
+    let (machine, _) = filled();
+    let fleet = machine.quota("fleet", [None; DIMENSIONS]);
+    let service = fleet.quota("service", [None; DIMENSIONS]);
+    let mut group = criterion.benchmark_group("ledger/quotas");
+    for (pools, pool) in [machine, fleet, service].iter().enumerate() {
+        let claim = pool.claim("web.1", WANT);
+        group.bench_function(BenchmarkId::new("pools around", pools), |bench| {
+            bench.iter(|| {
+                black_box(claim.try_reserve());
+                black_box(claim.release())
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A thousand packed requests and their return; criterion prints how many a second.
+fn batch(criterion: &mut Criterion) {
+    let (pool, _) = filled();
+    let Ok(batch) = pool.batch("crawler") else {
+        return;
+    };
+    let requests = record(Amounts {
+        cpu_milli: 1,
+        memory: 1000,
+        ..Amounts::default()
+    })
+    .repeat(1000);
+    let mut group = criterion.benchmark_group("ledger/batch");
+    group.throughput(Throughput::Elements(1000));
+    group.bench_function("reserve + release of packed requests", |bench| {
+        let mut handles = Vec::new();
+        bench.iter(|| {
+            handles.clear();
+            black_box(batch.reserve(&requests, &mut handles).is_ok());
+            black_box(batch.release(&handles).is_ok())
+        });
+    });
+    group.finish();
+}
+
+fn reads(criterion: &mut Criterion) {
+    let (pool, _) = filled();
     criterion.bench_function("ledger/usage", |bench| {
         bench.iter(|| black_box(pool.usage()));
     });
+    let mut group = criterion.benchmark_group("ledger/holders");
+    let sizes = [10, 1_000, 100_000];
+    for held in sizes {
+        let pool = Pool::new("machine", HAVE);
+        // However many there were before.
+        for i in 0..200_000 {
+            let _ = pool.hold(&i.to_string(), Amounts::default());
+        }
+        for i in held..200_000 {
+            let _ = pool.release(&i.to_string());
+        }
+        group.bench_function(BenchmarkId::new("of 200,000 before", held), |bench| {
+            bench.iter(|| black_box(pool.holders()).len());
+        });
+    }
+    group.finish();
+    growth("ledger/holders", "of 200,000 before", &sizes);
 }

@@ -24,14 +24,19 @@ impl Default for Bitmap {
 }
 
 impl Bitmap {
+    #[inline]
     pub(crate) fn insert(&mut self, number: u16) {
         let word = usize::from(number >> 6);
+        let was_empty = self.words[word] == 0;
         self.words[word] |= 1 << (number & 63);
-        self.middle[word >> 6] |= 1 << (word & 63);
-        self.top |= 1 << (word >> 6);
+        if was_empty {
+            self.middle[word >> 6] |= 1 << (word & 63);
+            self.top |= 1 << (word >> 6);
+        }
     }
 
     /// Take a number out; false if it was not in.
+    #[inline]
     pub(crate) fn remove(&mut self, number: u16) -> bool {
         let (word, bit) = (usize::from(number >> 6), 1 << (number & 63));
         let was = self.words[word] & bit != 0;
@@ -49,19 +54,16 @@ impl Bitmap {
         self.words[usize::from(number >> 6)] & (1 << (number & 63)) != 0
     }
 
-    /// Every number in the set, ascending.
+    /// Every number in the set, ascending. Costs what the set is large, not what it could be.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
-        let base = (0..=u16::MAX).step_by(64);
-        base.zip(self.words.iter())
-            .filter(|(_, word)| **word != 0)
-            .flat_map(|(base, &word)| {
-                (0..64)
-                    .filter(move |bit| word & (1 << bit) != 0)
-                    .map(move |bit| base + bit)
-            })
+        let words = bits(self.top).flat_map(|middle| {
+            bits(self.middle[usize::from(middle)]).map(move |bit| middle * 64 + bit)
+        });
+        words.flat_map(|word| bits(self.words[usize::from(word)]).map(move |bit| word * 64 + bit))
     }
 
     /// The lowest number in the set.
+    #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "bit positions are below 64"
@@ -74,6 +76,17 @@ impl Bitmap {
         let word = middle * 64 + self.middle[middle].trailing_zeros() as usize;
         Some((word * 64) as u16 + self.words[word].trailing_zeros() as u16)
     }
+}
+
+/// The numbers of the bits that are set, ascending.
+fn bits(mut word: u64) -> impl Iterator<Item = u16> {
+    std::iter::from_fn(move || {
+        // Below 64; and with no bit set, there is none to clear.
+        let bit = u16::try_from(word.trailing_zeros()).ok()?;
+        let cleared = word.checked_sub(1)?;
+        word &= cleared;
+        Some(bit)
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Why the ledger or the ports refuse.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use thiserror::Error;
 
@@ -184,6 +185,26 @@ pub enum PortError {
     Stranger {
         /// The port asked for.
         port: u16,
+    },
+    /// The system does not let us listen there, for another reason.
+    #[error("cannot listen on port {port} of {host}: {reason}")]
+    Bind {
+        /// The address.
+        host: IpAddr,
+        /// The port.
+        port: u16,
+        /// What the system says.
+        reason: String,
+    },
+    /// There are not so many free ports in a row.
+    #[error("no {count} ports in a row are free in {first}-{last}")]
+    NoRun {
+        /// How many were asked for.
+        count: u16,
+        /// First port of the range.
+        first: u16,
+        /// Last port of the range.
+        last: u16,
     },
     /// Every port of the range is held, or used by a stranger.
     #[error("no port is free in {first}-{last}")]

@@ -4,32 +4,31 @@
 //! in quarantine while others are free: clients of its former holder may still knock. The former holder
 //! itself gets it back at once. The quarantine counts ports, not seconds, so no clock is read here.
 //!
-//! The pool knows only the fleet's own ports. A stranger on the machine may hold one: [`Ports::lease_probed`]
-//! asks first, at some eighty times the price.
+//! The pool knows only the fleet's own ports. A stranger on the machine may hold one: [`Ports::lease_bound`]
+//! binds the port's socket itself, to be handed over to a service that can take one, and finds out that way;
+//! [`Ports::lease_probed`] asks first, at some eighty times the price of a lease, and the answer can be old
+//! when the service binds.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::io;
+use std::net::{IpAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ahash::RandomState;
 use parking_lot::Mutex;
 
-use crate::bitmap::Bitmap;
 use crate::error::PortError;
-
-/// At most this many ports wait in quarantine, and at most a quarter of the range.
-const QUARANTINE: usize = 256;
-/// How many of its former ports a holder can have back.
-const REMEMBERED: usize = 16;
+use crate::port_table::Table;
 
 /// The ports one machine lends to its services. Cloning is cheap and gives another handle to the same pool.
 #[derive(Clone)]
-pub struct Ports {
+pub struct Ports(Arc<Shared>);
+
+struct Shared {
     first: u16,
     last: u16,
     /// Guards some loads and stores and is never held across a wait or a probe: a plain lock is fastest.
-    state: Arc<Mutex<State>>,
+    table: Mutex<Table>,
 }
 
 /// One leased port. It can be copied, and given back once.
@@ -39,6 +38,20 @@ pub struct PortLease {
     port: u16,
     stamp: u32,
     holder: Arc<str>,
+}
+
+/// A leased port as plain numbers, for who keeps the pool at hand: a lease without its two reference counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldPort {
+    port: u16,
+    stamp: u32,
+}
+
+impl HeldPort {
+    /// The port's number.
+    pub fn port(self) -> u16 {
+        self.port
+    }
 }
 
 impl PortLease {
@@ -54,18 +67,44 @@ impl PortLease {
 
     /// Whether it is still leased.
     pub fn is_held(&self) -> bool {
-        self.ports.state.lock().is_current(self.port, self.stamp)
+        self.ports.0.table.lock().is_current(self.port, self.stamp)
     }
 
     /// Give it back. False: it was given back before, through this handle or by number.
+    #[inline]
     pub fn release(&self) -> bool {
-        let mut state = self.ports.state.lock();
-        let current = state.is_current(self.port, self.stamp);
-        if current {
-            state.give_back(self.port, true);
-        }
-        current
+        self.give_back(true)
     }
+
+    /// Listen on the port, for a service that takes its socket over. Whoever has the socket has the port, so
+    /// hand it over, or close it, before giving the lease back.
+    ///
+    /// # Errors
+    /// [`PortError::NotHeld`] once it was given back, [`PortError::Stranger`] when a process outside the fleet
+    /// listens there, [`PortError::Bind`] for what else the system says.
+    pub fn listen(&self, host: IpAddr) -> Result<TcpListener, PortError> {
+        if !self.is_held() {
+            return Err(PortError::NotHeld { port: self.port });
+        }
+        bind(host, self.port)
+    }
+
+    #[inline]
+    fn give_back(&self, reusable: bool) -> bool {
+        self.ports.end(self.port, self.stamp, reusable)
+    }
+}
+
+/// Bind and listen.
+fn bind(host: IpAddr, port: u16) -> Result<TcpListener, PortError> {
+    TcpListener::bind((host, port)).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => PortError::Stranger { port },
+        _ => PortError::Bind {
+            host,
+            port,
+            reason: error.to_string(),
+        },
+    })
 }
 
 impl Ports {
@@ -77,41 +116,57 @@ impl Ports {
         if first == 0 || first > last {
             return Err(PortError::InvalidRange { first, last });
         }
-        let count = usize::from(last - first) + 1;
-        let mut ready = Bitmap::default();
-        for port in first..=last {
-            ready.insert(port);
-        }
-        let state = State {
-            first,
-            ready,
-            held: Bitmap::default(),
-            quarantine: VecDeque::new(),
-            most_quarantined: QUARANTINE.min(count / 4),
-            range: vec![Port::default(); count],
-            outside: HashMap::default(),
-            former: HashMap::default(),
-        };
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             first,
             last,
-            state: Arc::new(Mutex::new(state)),
-        })
+            table: Mutex::new(Table::new(first, last)),
+        })))
     }
 
     /// The range that is lent from.
     pub fn range(&self) -> RangeInclusive<u16> {
-        self.first..=self.last
+        self.0.first..=self.0.last
     }
 
     /// Lease a port: one that `holder` had before if such a one is free, else the lowest.
     ///
     /// # Errors
     /// [`PortError::Exhausted`] when all are held.
+    #[inline]
     pub fn lease(&self, holder: &str) -> Result<PortLease, PortError> {
-        let mut state = self.state.lock();
-        let port = state.pick(holder).ok_or_else(|| self.exhausted())?;
-        Ok(self.grant(&mut state, holder, port))
+        let mut table = self.0.table.lock();
+        match table.lease(holder) {
+            Some(granted) => Ok(self.granted(granted)),
+            None => Err(self.exhausted()),
+        }
+    }
+
+    /// [`lease`](Self::lease) as plain numbers, to be given back by [`give_back`](Self::give_back).
+    ///
+    /// # Errors
+    /// As `lease`.
+    #[inline]
+    pub fn hold(&self, holder: &str) -> Result<HeldPort, PortError> {
+        match self.0.table.lock().lease(holder) {
+            Some((port, stamp, _)) => Ok(HeldPort { port, stamp }),
+            None => Err(self.exhausted()),
+        }
+    }
+
+    /// Give back what [`hold`](Self::hold) gave. False: it was given back before.
+    #[inline]
+    pub fn give_back(&self, held: HeldPort) -> bool {
+        self.end(held.port, held.stamp, true)
+    }
+
+    #[inline]
+    fn end(&self, port: u16, stamp: u32, reusable: bool) -> bool {
+        let mut table = self.0.table.lock();
+        let current = table.is_current(port, stamp);
+        if current {
+            table.give_back(port, reusable);
+        }
+        current
     }
 
     /// Lease this very port, quarantine or not. It may lie outside the range: then only the fleet's own
@@ -123,17 +178,86 @@ impl Ports {
         if port == 0 {
             return Err(PortError::InvalidRange { first: 0, last: 0 });
         }
-        let mut state = self.state.lock();
-        if state.held.contains(port) {
-            let holder = state
-                .port(port)
-                .holder
-                .as_deref()
-                .unwrap_or_default()
-                .to_owned();
+        let mut table = self.0.table.lock();
+        if table.is_held(port) {
+            let holder = table.holder(port).map(ToString::to_string);
+            let holder = holder.unwrap_or_default();
             return Err(PortError::Held { port, holder });
         }
-        Ok(self.grant(&mut state, holder, port))
+        Ok(self.granted(table.lease_fixed(holder, port)))
+    }
+
+    /// [`lease`](Self::lease), but this very port if it is free.
+    ///
+    /// # Errors
+    /// As `lease`.
+    pub fn lease_preferred(&self, holder: &str, port: u16) -> Result<PortLease, PortError> {
+        self.lease_fixed(holder, port)
+            .or_else(|_| self.lease(holder))
+    }
+
+    /// Lease `count` ports in a row, the lowest that are free and not in quarantine; all of them, or none.
+    ///
+    /// # Errors
+    /// [`PortError::NoRun`] when there are not so many in a row.
+    pub fn lease_run(&self, holder: &str, count: u16) -> Result<Vec<PortLease>, PortError> {
+        let mut table = self.0.table.lock();
+        let none = || PortError::NoRun {
+            count,
+            first: self.0.first,
+            last: self.0.last,
+        };
+        let first = table.run(usize::from(count)).ok_or_else(none)?;
+        let run = first..=first + (count - 1);
+        Ok(run
+            .map(|port| self.granted(table.lease_fixed(holder, port)))
+            .collect())
+    }
+
+    /// [`lease`](Self::lease) the first port for which `acquire` gets what it wants of the machine: a probe's
+    /// yes, a socket. Ports that strangers use are tried last from now on.
+    fn lease_where<T>(
+        &self,
+        holder: &str,
+        acquire: impl Fn(u16) -> Result<T, PortError>,
+    ) -> Result<(PortLease, T), PortError> {
+        // Held until the end, so that no port is tried twice.
+        let mut strangers = Vec::new();
+        let found = loop {
+            let lease = match self.lease(holder) {
+                Ok(lease) => lease,
+                Err(error) => break Err(error),
+            };
+            match acquire(lease.port) {
+                Ok(acquired) => break Ok((lease, acquired)),
+                Err(PortError::Stranger { .. }) => strangers.push(lease),
+                Err(error) => {
+                    lease.release();
+                    break Err(error);
+                }
+            }
+        };
+        for stranger in strangers {
+            stranger.give_back(false);
+        }
+        found
+    }
+
+    /// [`lease_fixed`](Self::lease_fixed), and what `acquire` gets of the machine for it.
+    fn lease_fixed_where<T>(
+        &self,
+        holder: &str,
+        port: u16,
+        acquire: impl Fn(u16) -> Result<T, PortError>,
+    ) -> Result<(PortLease, T), PortError> {
+        let lease = self.lease_fixed(holder, port)?;
+        match acquire(port) {
+            Ok(acquired) => Ok((lease, acquired)),
+            Err(error) => {
+                lease.give_back(false);
+                Err(error)
+            }
+        }
     }
 
     /// [`lease`](Self::lease) a port of which `free` says that no stranger uses it; see
@@ -146,20 +270,8 @@ impl Ports {
         holder: &str,
         free: impl Fn(u16) -> bool,
     ) -> Result<PortLease, PortError> {
-        // Held until the end, so that no port is tried twice.
-        let mut strangers = Vec::new();
-        let found = loop {
-            match self.lease(holder) {
-                Ok(lease) if free(lease.port) => break Ok(lease),
-                Ok(lease) => strangers.push(lease.port),
-                Err(error) => break Err(error),
-            }
-        };
-        let mut state = self.state.lock();
-        for port in strangers {
-            state.give_back(port, false);
-        }
-        found
+        self.lease_where(holder, probe(free))
+            .map(|(lease, ())| lease)
     }
 
     /// [`lease_fixed`](Self::lease_fixed), unless a stranger uses the port.
@@ -172,12 +284,26 @@ impl Ports {
         port: u16,
         free: impl Fn(u16) -> bool,
     ) -> Result<PortLease, PortError> {
-        let lease = self.lease_fixed(holder, port)?;
-        if free(port) {
-            return Ok(lease);
+        self.lease_fixed_where(holder, port, probe(free))
+            .map(|(lease, ())| lease)
+    }
+
+    /// Lease a port together with a socket that listens on it: this very port, or whichever is free for the
+    /// fleet and on the machine. Nobody can come between.
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease) or [`lease_fixed`](Self::lease_fixed), and as [`PortLease::listen`].
+    pub fn lease_bound(
+        &self,
+        holder: &str,
+        port: Option<u16>,
+        host: IpAddr,
+    ) -> Result<(PortLease, TcpListener), PortError> {
+        let acquire = |port| bind(host, port);
+        match port {
+            Some(port) => self.lease_fixed_where(holder, port, acquire),
+            None => self.lease_where(holder, acquire),
         }
-        self.state.lock().give_back(port, false);
-        Err(PortError::Stranger { port })
     }
 
     /// Give a port back by its number.
@@ -185,202 +311,70 @@ impl Ports {
     /// # Errors
     /// [`PortError::NotHeld`].
     pub fn release(&self, port: u16) -> Result<(), PortError> {
-        let mut state = self.state.lock();
-        if !state.held.contains(port) {
+        let mut table = self.0.table.lock();
+        if !table.is_held(port) {
             return Err(PortError::NotHeld { port });
         }
-        state.give_back(port, true);
+        table.give_back(port, true);
         Ok(())
     }
 
     /// Who holds a port.
     pub fn holder(&self, port: u16) -> Option<Arc<str>> {
-        let mut state = self.state.lock();
-        if state.held.contains(port) {
-            state.port(port).holder.clone()
-        } else {
-            None
-        }
+        self.0.table.lock().holder(port).map(Arc::clone)
     }
 
     /// Every held port and its holder, in order.
     pub fn holders(&self) -> Vec<(u16, Arc<str>)> {
-        let mut state = self.state.lock();
-        let held: Vec<u16> = state.held.iter().collect();
-        held.into_iter()
-            .filter_map(|port| Some((port, state.port(port).holder.clone()?)))
+        let table = self.0.table.lock();
+        table
+            .held()
+            .filter_map(|port| Some((port, Arc::clone(table.holder(port)?))))
             .collect()
     }
 
     /// How many ports of the range are not held.
     pub fn free(&self) -> usize {
-        let state = self.state.lock();
-        let held = state
-            .held
-            .iter()
-            .filter(|port| self.range().contains(port))
-            .count();
-        state.range.len() - held
+        self.0.table.lock().free()
     }
 
-    /// How many former holders are remembered.
+    /// How many holders are remembered, of ports held or given back.
     pub fn remembered(&self) -> usize {
-        self.state.lock().former.len()
+        self.0.table.lock().known()
     }
 
-    fn grant(&self, state: &mut State, holder: &str, port: u16) -> PortLease {
-        let (holder, stamp) = state.take(holder, port);
+    #[inline]
+    fn granted(&self, (port, stamp, holder): (u16, u32, &Arc<str>)) -> PortLease {
         PortLease {
             ports: self.clone(),
             port,
             stamp,
-            holder,
+            holder: Arc::clone(holder),
         }
     }
 
+    #[cold]
     fn exhausted(&self) -> PortError {
         PortError::Exhausted {
-            first: self.first,
-            last: self.last,
+            first: self.0.first,
+            last: self.0.last,
+        }
+    }
+}
+
+/// A probe, as something to acquire.
+fn probe(free: impl Fn(u16) -> bool) -> impl Fn(u16) -> Result<(), PortError> {
+    move |port| {
+        if free(port) {
+            Ok(())
+        } else {
+            Err(PortError::Stranger { port })
         }
     }
 }
 
 impl fmt::Debug for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ports({}-{})", self.first, self.last)
-    }
-}
-
-struct State {
-    first: u16,
-    held: Bitmap,
-    /// Ports of the range that are neither held nor in quarantine.
-    ready: Bitmap,
-    /// Ports just given back, oldest first, with the stamp they had then. An entry is void once its port has
-    /// another.
-    quarantine: VecDeque<(u16, u32)>,
-    most_quarantined: usize,
-    range: Vec<Port>,
-    /// Fixed ports outside the range, while held.
-    outside: HashMap<u16, Port, RandomState>,
-    /// Free ports by the name of who held them last, newest last.
-    former: HashMap<Arc<str>, Vec<u16>, RandomState>,
-}
-
-#[derive(Default, Clone)]
-struct Port {
-    /// Who holds it, or held it last.
-    holder: Option<Arc<str>>,
-    /// Changes with each lease and each return, so that a handle to an old lease gives nothing back.
-    stamp: u32,
-}
-
-impl State {
-    fn in_range(&self, port: u16) -> bool {
-        port >= self.first && usize::from(port - self.first) < self.range.len()
-    }
-
-    fn port(&mut self, port: u16) -> &mut Port {
-        if self.in_range(port) {
-            &mut self.range[usize::from(port - self.first)]
-        } else {
-            self.outside.entry(port).or_default()
-        }
-    }
-
-    fn is_current(&mut self, port: u16, stamp: u32) -> bool {
-        self.held.contains(port) && self.port(port).stamp == stamp
-    }
-
-    /// A free port of the range for `holder`.
-    fn pick(&mut self, holder: &str) -> Option<u16> {
-        if let Some(port) = self.former.get_mut(holder).and_then(Vec::pop) {
-            return Some(port);
-        }
-        if let Some(port) = self.ready.lowest() {
-            return Some(port);
-        }
-        // Nothing else is left: the port that waited longest.
-        while let Some((port, stamp)) = self.quarantine.pop_front() {
-            if self.port(port).stamp == stamp {
-                return Some(port);
-            }
-        }
-        None
-    }
-
-    /// Note a free port as held.
-    fn take(&mut self, holder: &str, port: u16) -> (Arc<str>, u32) {
-        self.held.insert(port);
-        self.ready.remove(port);
-        let known = self.port(port);
-        known.stamp = known.stamp.wrapping_add(1);
-        let stamp = known.stamp;
-        if let Some(last) = known.holder.take() {
-            if *last == *holder {
-                known.holder = Some(Arc::clone(&last));
-                self.forget(&last, port);
-                return (last, stamp);
-            }
-            self.forget(&last, port);
-        }
-        let name: Arc<str> = holder.into();
-        self.port(port).holder = Some(Arc::clone(&name));
-        (name, stamp)
-    }
-
-    /// Take a port off its last holder's list. The list stays, for its next port.
-    fn forget(&mut self, last: &Arc<str>, port: u16) {
-        if let Some(ports) = self.former.get_mut(last)
-            && !ports.is_empty()
-        {
-            ports.retain(|&other| other != port);
-        }
-    }
-
-    /// Forget the holders of old, once they are more than could have a port.
-    fn prune(&mut self) {
-        if self.former.len() > 2 * self.range.len() + 64 {
-            self.former.retain(|_, ports| !ports.is_empty());
-        }
-    }
-
-    /// Note a held port as free; `reusable`: its holder may have it back.
-    fn give_back(&mut self, port: u16, reusable: bool) {
-        self.held.remove(port);
-        if !self.in_range(port) {
-            self.outside.remove(&port);
-            return;
-        }
-        let known = self.port(port);
-        known.stamp = known.stamp.wrapping_add(1);
-        let stamp = known.stamp;
-        if let Some(holder) = known.holder.take().filter(|_| reusable) {
-            known.holder = Some(Arc::clone(&holder));
-            if !self.former.contains_key(&holder) {
-                self.prune();
-            }
-            let ports = self.former.entry(holder).or_default();
-            if ports.len() == REMEMBERED {
-                ports.remove(0);
-            }
-            ports.push(port);
-        }
-        while let Some(&(port, stamp)) = self.quarantine.back() {
-            if self.port(port).stamp == stamp {
-                break;
-            }
-            self.quarantine.pop_back();
-        }
-        self.quarantine.push_back((port, stamp));
-        while self.quarantine.len() > self.most_quarantined {
-            let Some((port, stamp)) = self.quarantine.pop_front() else {
-                break;
-            };
-            if self.port(port).stamp == stamp {
-                self.ready.insert(port);
-            }
-        }
+        write!(f, "Ports({}-{})", self.0.first, self.0.last)
     }
 }

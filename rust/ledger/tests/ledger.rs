@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use backstay_ledger::{Amounts, Dimension, Ledger, LedgerError, MACHINE, Pool};
+use backstay_ledger::{Amounts, Claim, Dimension, Ledger, LedgerError, MACHINE, Pool};
 use proptest::prelude::*;
 
 fn memory(bytes: u64) -> Amounts {
@@ -149,10 +149,10 @@ fn over_commitment_lends_more_than_there_is() {
 }
 
 #[test]
-fn a_million_passing_names_leave_nothing_behind() {
+fn a_hundred_thousand_passing_names_leave_nothing_behind() {
     let pool = Pool::new("p", memory(10));
     pool.reserve("stays", memory(1)).unwrap();
-    for i in 0..1_000_000 {
+    for i in 0..100_000 {
         let name = i.to_string();
         pool.reserve(&name, memory(1)).unwrap();
         pool.release(&name).unwrap();
@@ -199,6 +199,110 @@ fn pools_are_apart_and_found_by_name() {
         ledger.pool("tape"),
         Err(LedgerError::UnknownPool { .. })
     ));
+}
+
+#[test]
+fn a_quota_counts_in_the_pools_around_it_and_says_which_of_them_is_short() {
+    let ledger = Ledger::new(memory(10));
+    let fleet = ledger
+        .add_quota("fleet", MACHINE, [None, Some(6), None, None])
+        .unwrap();
+    let web = ledger
+        .add_quota("web", "fleet", [None, Some(4), None, None])
+        .unwrap();
+    let lease = web.reserve("web.1", memory(3)).unwrap();
+    ledger.machine().hold("db.1", memory(2)).unwrap();
+    assert_eq!(ledger.machine().usage().used, memory(5));
+    let refused = |pool: &Pool, bytes| pool.reserve("x", memory(bytes)).unwrap_err().to_string();
+    assert_eq!(
+        refused(&web, 2),
+        "`x` does not fit into pool `web`: memory 2 asked, 1 of 4 free; held by `web.1` 3"
+    );
+    assert_eq!(
+        refused(&fleet, 4),
+        "`x` does not fit into pool `fleet`: memory 4 asked, 3 of 6 free; held by `web/web.1` 3"
+    );
+    ledger.machine().hold("db.2", memory(5)).unwrap();
+    assert_eq!(
+        refused(&web, 1),
+        "`x` does not fit into pool `machine`: memory 1 asked, 0 of 10 free; held by `db.2` 5, \
+         `fleet/web/web.1` 3, `db.1` 2"
+    );
+    assert!(!web.fits(memory(1)));
+    let holders = ledger.machine().holders().into_iter();
+    let holders: Vec<String> = holders.map(|held| held.holder).collect();
+    assert_eq!(holders, ["db.1", "db.2", "fleet/web/web.1"]);
+    drop((fleet, web));
+    assert!(matches!(
+        ledger.remove_pool("fleet"),
+        Err(LedgerError::PoolInUse { .. })
+    ));
+    assert!(lease.release());
+    drop(lease);
+    assert_eq!(ledger.machine().usage().used, memory(7));
+    ledger.remove_pool("web").unwrap();
+    ledger.remove_pool("fleet").unwrap();
+    assert!(ledger.remove_pool(MACHINE).is_err() && ledger.remove_pool("web").is_err());
+}
+
+#[test]
+fn a_claim_is_reserved_again_and_again_and_ends_only_its_own() {
+    let pool = Pool::new("p", memory(10));
+    let claim = pool.claim("a", memory(6));
+    assert!(!claim.is_held() && !claim.release());
+    for _ in 0..3 {
+        claim.reserve().unwrap();
+        assert!(claim.is_held() && !claim.try_reserve());
+        assert_eq!(pool.held("a"), Some(memory(6)));
+        assert!(claim.release() && !claim.release());
+    }
+    let other = pool.reserve("a", memory(1)).unwrap();
+    assert!(!claim.release() && other.amounts().is_some());
+    assert!(matches!(
+        claim.reserve(),
+        Err(LedgerError::AlreadyHeld { .. })
+    ));
+    pool.release("a").unwrap();
+    pool.hold("b", memory(5)).unwrap();
+    assert!(!claim.try_reserve());
+    let error = claim.reserve().unwrap_err().to_string();
+    assert!(error.ends_with("held by `b` 5"), "{error}");
+    let huge = pool.claim("a", memory(u64::MAX));
+    assert!(!huge.try_reserve() && huge.reserve().is_err());
+}
+
+#[test]
+fn the_name_of_a_claim_is_not_forgotten_and_those_of_dropped_ones_are() {
+    let pool = Pool::new("p", memory(10));
+    let claim = pool.claim("kept", memory(1));
+    for i in 0..5_000 {
+        drop(pool.claim(&i.to_string(), memory(1)));
+        let refused = pool.hold(&format!("refused.{i}"), memory(11));
+        assert!(refused.is_err());
+    }
+    assert!(pool.remembered() <= 1_026, "{}", pool.remembered());
+    claim.reserve().unwrap();
+    assert!(matches!(
+        pool.hold("kept", memory(1)),
+        Err(LedgerError::AlreadyHeld { .. })
+    ));
+}
+
+#[test]
+fn who_holds_what_costs_what_the_answer_is_long() {
+    let pool = Pool::new("p", memory(1 << 40));
+    for i in 0..50_000 {
+        pool.hold(&i.to_string(), memory(1)).unwrap();
+    }
+    for i in 3..50_000 {
+        pool.release(&i.to_string()).unwrap();
+    }
+    assert_eq!(pool.holders().len(), 3);
+    assert!(
+        pool.remembered() <= 1_027,
+        "{} names to walk over",
+        pool.remembered()
+    );
 }
 
 /// Eight threads reserve and give back; what the books say at every moment must be possible.
@@ -326,6 +430,126 @@ fn eight_threads_on_one_name_give_back_once_each() {
         }
     });
     let _ = pool.release("one");
+    assert_eq!(pool.usage().used, Amounts::default());
+}
+
+/// Eight threads inside nested quotas: never more than any of the three allows, never a refusal of what fits.
+#[test]
+fn eight_threads_share_nested_quotas() {
+    let share = memory(7);
+    let machine = Pool::new("machine", memory(8 * 7));
+    let fleet = machine.quota("fleet", [None, Some(6 * 7), None, None]);
+    let web = fleet.quota("web", [None, Some(4 * 7), None, None]);
+    let pools = [&web, &web, &web, &web, &fleet, &fleet, &machine, &machine];
+    std::thread::scope(|scope| {
+        for (thread, pool) in pools.into_iter().enumerate() {
+            let (machine, fleet) = (&machine, &fleet);
+            scope.spawn(move || {
+                let name = thread.to_string();
+                for _ in 0..5_000 {
+                    let lease = pool.reserve(&name, share).expect("each has its share");
+                    let most = [machine, fleet].map(|pool| pool.usage());
+                    assert!(
+                        most.iter()
+                            .all(|usage| usage.excess() == Amounts::default())
+                    );
+                    assert!(lease.release());
+                }
+            });
+        }
+    });
+    for pool in [&machine, &fleet, &web] {
+        assert_eq!(pool.usage().used, Amounts::default());
+    }
+}
+
+/// What eight threads were told, put in the order of one counter, must be what a ledger kept by hand says.
+///
+/// A return counts before it is made and a grant after, so that the log never shows more than was held; and a
+/// refusal must be explained by what could have been held while it was decided.
+#[test]
+fn what_eight_threads_are_told_agrees_with_a_sequential_ledger() {
+    const CAPACITY: u64 = 1_009;
+    let pool = Pool::new("p", memory(CAPACITY));
+    let clock = AtomicU64::new(0);
+    let now = || clock.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    // (before, after, amount): negative for a return; None for a refusal.
+    let mut log: Vec<(u64, u64, i64, bool)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8u64)
+            .map(|thread| {
+                let (pool, now) = (&pool, &now);
+                scope.spawn(move || {
+                    let (mut seed, mut log) = (thread + 1, Vec::new());
+                    // Each holds one or two at any time, so that together they want more than there is.
+                    let mut held: [Option<(Claim, i64)>; 2] = [None, None];
+                    for round in 0..2_000 {
+                        let mine = &mut held[round % 2];
+                        if let Some((claim, amount)) = mine.take() {
+                            let before = now();
+                            assert!(claim.release());
+                            log.push((before, now(), -amount, true));
+                        }
+                        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        let amount = (seed >> 33) % 400;
+                        let name = format!("{thread}.{}", round % 2);
+                        let claim = pool.claim(&name, memory(amount));
+                        let signed = i64::try_from(amount).unwrap();
+                        let before = now();
+                        let granted = claim.try_reserve();
+                        log.push((before, now(), signed, granted));
+                        *mine = granted.then_some((claim, signed));
+                    }
+                    for (claim, amount) in held.into_iter().flatten() {
+                        let before = now();
+                        assert!(claim.release());
+                        log.push((before, now(), -amount, true));
+                    }
+                    log
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    log.sort_unstable();
+    // What was held for certain at a moment: granted before it, and not yet on its way back.
+    let held_for_certain = |at: u64| -> i64 {
+        let done = log.iter().filter(|(before, after, amount, granted)| {
+            *granted
+                && if *amount >= 0 {
+                    *after <= at
+                } else {
+                    *before <= at
+                }
+        });
+        done.map(|(.., amount, _)| amount).sum()
+    };
+    // What may have been held at some moment between two.
+    let held_at_most = |from: u64, to: u64| -> i64 {
+        let begun = log.iter().filter(|(before, after, amount, granted)| {
+            *granted
+                && if *amount >= 0 {
+                    *before <= to
+                } else {
+                    *after <= from
+                }
+        });
+        begun.map(|(.., amount, _)| amount).sum()
+    };
+    let capacity = i64::try_from(CAPACITY).unwrap();
+    let refusals = log.iter().filter(|(.., granted)| !granted);
+    assert!(refusals.clone().count() > 10, "nothing was refused");
+    for (before, after, amount, _) in refusals.step_by(17) {
+        assert!(
+            held_at_most(*before, *after) + amount > capacity,
+            "{amount} was refused, and fitted all the time"
+        );
+    }
+    for (_, after, ..) in log.iter().step_by(101) {
+        assert!(held_for_certain(*after) <= capacity, "over-committed");
+    }
     assert_eq!(pool.usage().used, Amounts::default());
 }
 

@@ -11,7 +11,7 @@ use backstay_registry::{Lagged, RegistryError};
 use backstay_supervisor::KeeperError;
 use backstay_telemetry::MetricError;
 use pyo3::PyErr;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 
 mod python {
     #![allow(missing_docs, reason = "documented where they are declared, in Python")]
@@ -91,7 +91,8 @@ impl IntoPython for PortError {
         match self {
             Self::Held { port, holder } => python::PortHeld::new_err((message, port, holder)),
             Self::Stranger { port } => python::PortHeld::new_err((message, port)),
-            Self::Exhausted { .. } => python::PortsExhausted::new_err(message),
+            Self::Exhausted { .. } | Self::NoRun { .. } => python::PortsExhausted::new_err(message),
+            Self::Bind { .. } => PyOSError::new_err(message),
             Self::NotHeld { .. } => python::NotHeld::new_err(message),
             Self::InvalidRange { .. } => PyValueError::new_err(message),
         }

@@ -1,10 +1,24 @@
 //! `backstay.ledger.Ports`: the binding of `rust/ledger/src/ports.rs`.
 
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::os::fd::IntoRawFd;
+
 use backstay_ledger as core;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::errors::Raise;
+
+/// Where a fleet listens unless told otherwise.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A socket as Python knows it, which closes it.
+fn python_socket(py: Python<'_>, listener: TcpListener) -> PyResult<Bound<'_, PyAny>> {
+    let class = py.import("socket")?.getattr("socket")?;
+    let fileno = PyDict::new(py);
+    fileno.set_item("fileno", listener.into_raw_fd())?;
+    class.call((), Some(&fileno))
+}
 
 /// Whether a server could listen on `port` of the loopback interface now.
 #[pyfunction]
@@ -13,7 +27,7 @@ pub(crate) fn port_is_free(py: Python<'_>, port: u16) -> bool {
 }
 
 /// One leased port. Give it back with `release()`, or use it in a `with` block.
-#[pyclass(frozen, module = "backstay.ledger")]
+#[pyclass(frozen, freelist = 64, module = "backstay.ledger")]
 pub(crate) struct PortLease(core::PortLease);
 
 #[pymethods]
@@ -41,12 +55,31 @@ impl PortLease {
         self.0.release()
     }
 
+    /// Listen on the port: a socket for a service that takes one over (`pass_fds`, socket activation).
+    ///
+    /// Whoever has the socket has the port: hand it over or close it before giving the lease back.
+    ///
+    /// Raises:
+    ///     NotHeld: it was given back.
+    ///     PortHeld: a process outside the fleet listens there.
+    ///     OSError: the system does not let us listen there.
+    #[pyo3(signature = (*, host = LOOPBACK) -> "socket.socket")]
+    fn listen<'py>(&self, py: Python<'py>, host: IpAddr) -> PyResult<Bound<'py, PyAny>> {
+        let listener = py.detach(|| self.0.listen(host)).or_raise()?;
+        python_socket(py, listener)
+    }
+
     fn __enter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 
-    #[pyo3(signature = (*_exception: "object"))]
-    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
+    #[pyo3(signature = (_kind: "object", _error: "object", _traceback: "object", /))]
+    fn __exit__(
+        &self,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) {
         self.0.release();
     }
 
@@ -79,32 +112,74 @@ impl Ports {
         core::Ports::new(first, last).or_raise().map(Self)
     }
 
-    /// Lease a port for `holder`: that very `port` if given, else one it had before, else the lowest.
+    /// Lease a port for `holder`: that very `port` if given, else the one it would `prefer` if that is free, else
+    /// one it had before, else the lowest.
     ///
-    /// A fixed port may lie outside the range. With `probe`, ports that a process outside the fleet listens
-    /// on are passed over; that costs some microseconds.
+    /// A port named by number may lie outside the range. With `probe`, ports that a process outside the fleet
+    /// listens on are passed over; that costs some microseconds, and `listen` is the surer way.
     ///
     /// Raises:
     ///     PortHeld: another lease, or with `probe` a stranger, holds the fixed port.
     ///     PortsExhausted: none is free.
-    #[pyo3(signature = (holder, *, port = None, probe = false))]
+    #[pyo3(signature = (holder, *, port = None, prefer = None, probe = false))]
     fn lease(
         &self,
         py: Python<'_>,
         holder: &str,
         port: Option<u16>,
+        prefer: Option<u16>,
         probe: bool,
     ) -> PyResult<PortLease> {
-        match (port, probe) {
-            (None, false) => self.0.lease(holder),
-            (Some(port), false) => self.0.lease_fixed(holder, port),
-            (None, true) => py.detach(|| self.0.lease_probed(holder, core::is_free)),
-            (Some(port), true) => {
-                py.detach(|| self.0.lease_fixed_probed(holder, port, core::is_free))
+        let ports = &self.0;
+        match (port, prefer, probe) {
+            (None, None, false) => ports.lease(holder),
+            (Some(port), _, false) => ports.lease_fixed(holder, port),
+            (None, Some(port), false) => ports.lease_preferred(holder, port),
+            (None, None, true) => py.detach(|| ports.lease_probed(holder, core::is_free)),
+            (Some(port), _, true) => {
+                py.detach(|| ports.lease_fixed_probed(holder, port, core::is_free))
             }
+            (None, Some(port), true) => py.detach(|| {
+                let preferred = ports.lease_fixed_probed(holder, port, core::is_free);
+                preferred.or_else(|_| ports.lease_probed(holder, core::is_free))
+            }),
         }
         .or_raise()
         .map(PortLease)
+    }
+
+    /// Lease `count` ports in a row, the lowest that are free and not in quarantine: all of them, or none.
+    ///
+    /// Raises:
+    ///     PortsExhausted: there are not so many in a row.
+    fn lease_run(&self, holder: &str, count: u16) -> PyResult<Vec<PortLease>> {
+        let leases = self.0.lease_run(holder, count).or_raise()?;
+        Ok(leases.into_iter().map(PortLease).collect())
+    }
+
+    /// Lease a port together with a socket that listens on it, for a service that takes its socket over: that very
+    /// `port` if given, else the first that is free for the fleet and on the machine. Nobody can come between.
+    ///
+    /// >>> lease, sock = Ports(30000, 32000).listen("web.1")
+    /// >>> with lease, sock:
+    /// ...     sock.getsockname()[1] == lease.port
+    /// True
+    ///
+    /// Raises:
+    ///     PortHeld: another lease or a stranger holds the fixed port.
+    ///     PortsExhausted: none is free.
+    ///     OSError: the system does not let us listen there.
+    #[pyo3(signature = (holder, *, port = None, host = LOOPBACK) -> "tuple[PortLease, socket.socket]")]
+    fn listen<'py>(
+        &self,
+        py: Python<'py>,
+        holder: &str,
+        port: Option<u16>,
+        host: IpAddr,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let bound = py.detach(|| self.0.lease_bound(holder, port, host));
+        let (lease, listener) = bound.or_raise()?;
+        (PortLease(lease), python_socket(py, listener)?).into_pyobject(py)
     }
 
     /// Give a port back by its number.
