@@ -163,7 +163,7 @@ def test_a_claim_reserves_in_its_block_and_names_why_it_cannot() -> None:
             claim.reserve()
     assert not claim.held
     assert not claim.release()
-    ledger.hold("db.1", cpus=0.5)
+    ledger.hold("db.1", Resources(cpus=0.5))
     with pytest.raises(DoesNotFit, match=r"held by `db.1` 0\.5"), claim:
         pass
     assert repr(claim) == "<Claim \"web.1\" cpus=1, memory='0', storage='0', gpus=0>"

@@ -98,6 +98,8 @@ def test_a_service_takes_over_the_socket_that_was_bound_for_it() -> None:
         lease.listen()
     with pytest.raises(OSError, match=r"cannot listen on port \d+ of 192.0.2.1"):
         ports.listen("web.1", host="192.0.2.1")
+    with pytest.raises(ValueError, match="`localhost` is not an IP address"):
+        ports.listen("web.1", host="localhost")
     assert ports.holders() == {}
 
 

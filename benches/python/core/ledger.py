@@ -76,7 +76,7 @@ def run() -> None:
     for size in (100, 1_000, 10_000, 100_000):
         asked = Ledger(cpus=64)
         for i in range(100_000):
-            asked.hold(f"holder.{i}")
+            asked.hold(f"holder.{i}", Resources())
         for i in range(size, 100_000):
             asked.release(f"holder.{i}")
         title = f"ledger: {size:,} holders of 100,000 before"

@@ -75,11 +75,13 @@ pub struct Amounts {
 
 impl Amounts {
     /// The amounts in the order of [`Dimension::ALL`].
+    #[inline]
     pub fn as_array(self) -> [u64; DIMENSIONS] {
         [self.cpu_milli, self.memory, self.storage, self.gpu_milli]
     }
 
     /// The inverse of [`as_array`](Self::as_array).
+    #[inline]
     pub fn from_array([cpu_milli, memory, storage, gpu_milli]: [u64; DIMENSIONS]) -> Self {
         Self {
             cpu_milli,
@@ -124,6 +126,7 @@ impl Amounts {
     }
 
     /// Whether there is nothing of anything.
+    #[inline]
     pub fn is_zero(self) -> bool {
         self.as_array() == [0; DIMENSIONS]
     }

@@ -121,23 +121,9 @@ impl Ledger {
     /// Raises:
     ///     DoesNotFit: there is too little left; says of what, and who holds it.
     ///     AlreadyHeld: the holder has a reservation in this pool.
-    #[pyo3(signature = (holder, resources = None, *, cpus = None, memory = None, storage = None, gpus = None, pool = None))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of an amount by keyword"
-    )]
-    fn hold(
-        &self,
-        holder: &str,
-        resources: Option<&Resources>,
-        cpus: Option<Thousandths>,
-        memory: Option<Size>,
-        storage: Option<Size>,
-        gpus: Option<Thousandths>,
-        pool: Option<&str>,
-    ) -> PyResult<()> {
-        let want = wanted(resources, amounts(cpus, memory, storage, gpus))?;
-        self.with(pool, |pool| pool.hold(holder, want))
+    #[pyo3(signature = (holder, resources, *, pool = None))]
+    fn hold(&self, holder: &str, resources: &Resources, pool: Option<&str>) -> PyResult<()> {
+        self.with(pool, |pool| pool.hold(holder, resources.0))
     }
 
     /// Look a holder and what it wants up once, to reserve and give back often. Reserves nothing yet.

@@ -4,20 +4,50 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::fd::IntoRawFd;
 
 use backstay_ledger as core;
+use pyo3::exceptions::PyValueError;
+use pyo3::inspect::PyStaticExpr;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::type_hint_identifier;
+use pyo3::types::{IntoPyDict, PyDict};
 
 use crate::errors::Raise;
 
-/// Where a fleet listens unless told otherwise.
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// An address to listen on, as text.
+struct Host(IpAddr);
 
-/// A socket as Python knows it, which closes it.
-fn python_socket(py: Python<'_>, listener: TcpListener) -> PyResult<Bound<'_, PyAny>> {
-    let class = py.import("socket")?.getattr("socket")?;
-    let fileno = PyDict::new(py);
-    fileno.set_item("fileno", listener.into_raw_fd())?;
-    class.call((), Some(&fileno))
+impl Host {
+    /// Where a fleet listens unless told otherwise.
+    const LOOPBACK: Self = Self(IpAddr::V4(Ipv4Addr::LOCALHOST));
+}
+
+impl<'py> FromPyObject<'_, 'py> for Host {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_identifier!("builtins", "str");
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let text: &str = object.extract()?;
+        text.parse()
+            .map(Self)
+            .map_err(|_| PyValueError::new_err(format!("`{text}` is not an IP address")))
+    }
+}
+
+/// A listener as Python knows it: `socket.socket`, which closes it.
+struct Socket(TcpListener);
+
+impl<'py> IntoPyObject<'py> for Socket {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    const OUTPUT_TYPE: PyStaticExpr = type_hint_identifier!("socket", "socket");
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        let class = py.import("socket")?.getattr("socket")?;
+        let fileno = [("fileno", self.0.into_raw_fd())].into_py_dict(py)?;
+        class.call((), Some(&fileno))
+    }
 }
 
 /// Whether a server could listen on `port` of the loopback interface now.
@@ -63,10 +93,10 @@ impl PortLease {
     ///     NotHeld: it was given back.
     ///     PortHeld: a process outside the fleet listens there.
     ///     OSError: the system does not let us listen there.
-    #[pyo3(signature = (*, host = LOOPBACK) -> "socket.socket")]
-    fn listen<'py>(&self, py: Python<'py>, host: IpAddr) -> PyResult<Bound<'py, PyAny>> {
-        let listener = py.detach(|| self.0.listen(host)).or_raise()?;
-        python_socket(py, listener)
+    #[pyo3(signature = (*, host = Host::LOOPBACK))]
+    fn listen(&self, py: Python<'_>, host: Host) -> PyResult<Socket> {
+        let listener = py.detach(|| self.0.listen(host.0));
+        listener.or_raise().map(Socket)
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -112,8 +142,8 @@ impl Ports {
         core::Ports::new(first, last).or_raise().map(Self)
     }
 
-    /// Lease a port for `holder`: that very `port` if given, else the one it would `prefer` if that is free, else
-    /// one it had before, else the lowest.
+    /// Lease a port for `holder`: that very `port` if given, else the one it would `prefer` if that is free,
+    /// else one it had before, else the lowest.
     ///
     /// A port named by number may lie outside the range. With `probe`, ports that a process outside the fleet
     /// listens on are passed over; that costs some microseconds, and `listen` is the surer way.
@@ -157,8 +187,10 @@ impl Ports {
         Ok(leases.into_iter().map(PortLease).collect())
     }
 
-    /// Lease a port together with a socket that listens on it, for a service that takes its socket over: that very
-    /// `port` if given, else the first that is free for the fleet and on the machine. Nobody can come between.
+    /// Lease a port together with a socket that listens on it, for a service that takes its socket over.
+    ///
+    /// That very `port` if given, else the first that is free for the fleet and on the machine. Nobody can
+    /// come between.
     ///
     /// >>> lease, sock = Ports(30000, 32000).listen("web.1")
     /// >>> with lease, sock:
@@ -169,17 +201,17 @@ impl Ports {
     ///     PortHeld: another lease or a stranger holds the fixed port.
     ///     PortsExhausted: none is free.
     ///     OSError: the system does not let us listen there.
-    #[pyo3(signature = (holder, *, port = None, host = LOOPBACK) -> "tuple[PortLease, socket.socket]")]
-    fn listen<'py>(
+    #[pyo3(signature = (holder, *, port = None, host = Host::LOOPBACK))]
+    fn listen(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         holder: &str,
         port: Option<u16>,
-        host: IpAddr,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        let bound = py.detach(|| self.0.lease_bound(holder, port, host));
+        host: Host,
+    ) -> PyResult<(PortLease, Socket)> {
+        let bound = py.detach(|| self.0.lease_bound(holder, port, host.0));
         let (lease, listener) = bound.or_raise()?;
-        (PortLease(lease), python_socket(py, listener)?).into_pyobject(py)
+        Ok((PortLease(lease), Socket(listener)))
     }
 
     /// Give a port back by its number.
