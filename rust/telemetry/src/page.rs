@@ -1,8 +1,8 @@
 //! The exposition as it was last read, kept as one text in which only what changed is written anew.
 //!
-//! A number that is as wide as the one before is written over it. Where a width changed, or a series came or
-//! went, its block is written anew beside the page, and the page is put together from what stays and what is
-//! new. Handing a page out costs one copy, and none is made of what nobody asked for.
+//! A number that is as wide as the one before is written over it. Where a width changed, its block is copied with
+//! the new numbers in it; where a series came or went, its block is written from the series. What stays of the page
+//! then moves to make room. Handing a page out costs one copy, and none is made of what nobody asked for.
 
 use std::mem;
 use std::ops::Range;
@@ -102,7 +102,7 @@ impl Page {
             .iter()
             .any(|edit| !edit.old.is_empty() || !edit.new.is_empty())
         {
-            self.bytes = Arc::new(edited(&self.bytes, &fresh, &edits));
+            self.edit(&fresh, &edits);
         }
         Arc::clone(&self.bytes)
     }
@@ -132,14 +132,16 @@ impl Page {
             if same && marks & block.live == 0 {
                 continue;
             }
-            if same && {
-                let bytes = &mut Arc::make_mut(&mut self.bytes)[old.clone()];
-                block.patch(&store.definition, slice, marks, bytes)
-            } {
-                continue;
-            }
             let start = fresh.len();
-            block.write(&store.definition, slice, fresh);
+            if same {
+                let bytes = &mut Arc::make_mut(&mut self.bytes)[old.clone()];
+                if block.patch(&store.definition, slice, marks, bytes) {
+                    continue;
+                }
+                block.widen(&store.definition, slice, marks, bytes, fresh);
+            } else {
+                block.write(&store.definition, slice, fresh);
+            }
             edits.push(Edit {
                 old,
                 new: start..fresh.len(),
@@ -148,6 +150,15 @@ impl Page {
         drop(slots);
         self.sections.push(section);
         at
+    }
+
+    /// Make every edit. They are in the order of the page.
+    fn edit(&mut self, fresh: &[u8], edits: &[Edit]) {
+        match moves(edits) {
+            // Counters grow, so this is what mostly happens.
+            Some(moves) => edit_in_place(Arc::make_mut(&mut self.bytes), fresh, edits, &moves),
+            None => self.bytes = Arc::new(edited(&self.bytes, fresh, edits)),
+        }
     }
 
     /// Where the lines of each family are, without its header.
@@ -160,11 +171,34 @@ impl Page {
     }
 }
 
-/// The page with every edit made: in the order of the page.
+/// How far what lies behind each edit moves. `None`: some of it moves towards the front.
+fn moves(edits: &[Edit]) -> Option<Vec<usize>> {
+    let (mut less, mut more) = (0, 0);
+    let moves = edits.iter().map(|edit| {
+        less += edit.old.len();
+        more += edit.new.len();
+        more.checked_sub(less)
+    });
+    moves.collect()
+}
+
+/// Make every edit where nothing moves towards the front: from the back, so that nothing is overwritten that has
+/// still to move.
+fn edit_in_place(page: &mut Vec<u8>, fresh: &[u8], edits: &[Edit], moves: &[usize]) {
+    let mut end = page.len();
+    page.resize(end + moves.last().copied().unwrap_or_default(), 0);
+    for (index, edit) in edits.iter().enumerate().rev() {
+        page.copy_within(edit.old.end..end, edit.old.end + moves[index]);
+        let before = index.checked_sub(1).map_or(0, |before| moves[before]);
+        let start = edit.old.start + before;
+        page[start..start + edit.new.len()].copy_from_slice(&fresh[edit.new.clone()]);
+        end = edit.old.start;
+    }
+}
+
+/// The page with every edit made.
 fn edited(page: &[u8], fresh: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let less: usize = edits.iter().map(|edit| edit.old.len()).sum();
-    let more: usize = edits.iter().map(|edit| edit.new.len()).sum();
-    let mut bytes = Vec::with_capacity(page.len() - less + more);
+    let mut bytes = Vec::with_capacity(page.len() + fresh.len());
     let mut kept = 0;
     for edit in edits {
         bytes.extend_from_slice(&page[kept..edit.old.start]);
@@ -203,7 +237,51 @@ impl BlockText {
         fits
     }
 
-    /// Append every line of the block to `out`.
+    /// Append the block to `out` as it is in `bytes`, with the marked series' values in it.
+    fn widen(
+        &mut self,
+        definition: &Definition,
+        slice: &Slice,
+        marks: u64,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let (first, mut spelling) = (out.len(), Spelling::default());
+        let offset = |at: usize| u32::try_from(at - first).unwrap_or(u32::MAX);
+        // What lies before this is in `out`.
+        let mut kept = 0;
+        let mut left = self.live;
+        for numbers in self.numbers.chunks_exact_mut(definition.lines.len()) {
+            let seat = left.trailing_zeros();
+            left &= left - 1;
+            if marks >> seat & 1 == 0 {
+                for number in numbers {
+                    // What is not marked only moves, with all that stands before it.
+                    number.start = offset(out.len() + number.start as usize - kept);
+                    number.end = offset(out.len() + number.end as usize - kept);
+                }
+                continue;
+            }
+            let mut numbers = numbers.iter_mut();
+            values(
+                definition,
+                &slice.block,
+                slice.block.seat(seat as usize),
+                |value| {
+                    let Some(number) = numbers.next() else { return };
+                    out.extend_from_slice(&bytes[kept..number.start as usize]);
+                    kept = number.end as usize;
+                    number.start = offset(out.len());
+                    out.extend_from_slice(spelling.of(value));
+                    number.end = offset(out.len());
+                },
+            );
+        }
+        out.extend_from_slice(&bytes[kept..]);
+        self.len = out.len() - first;
+    }
+
+    /// Append every line of the block to `out`, from the series themselves.
     fn write(&mut self, definition: &Definition, slice: &Slice, out: &mut Vec<u8>) {
         let (first, mut spelling) = (out.len(), Spelling::default());
         let offset = |at: usize| u32::try_from(at - first).unwrap_or(u32::MAX);
@@ -227,5 +305,35 @@ impl BlockText {
             });
         }
         self.len = out.len() - first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn edits_in_place_are_those_of_a_page_made_anew(
+            parts in prop::collection::vec((0usize..6, 0usize..6, 0usize..9), 0..12),
+        ) {
+            let (mut page, mut fresh, mut edits) = (Vec::new(), Vec::new(), Vec::new());
+            for (index, (kept, old, new)) in parts.into_iter().enumerate() {
+                let letter = u8::try_from(index).unwrap();
+                page.extend(vec![b'a' + letter; kept]);
+                let (from, into) = (page.len(), fresh.len());
+                page.extend(vec![b'?'; old]);
+                fresh.extend(vec![b'A' + letter; new]);
+                edits.push(Edit { old: from..page.len(), new: into..fresh.len() });
+            }
+            page.extend(b"the end");
+            let anew = edited(&page, &fresh, &edits);
+            if let Some(moves) = moves(&edits) {
+                edit_in_place(&mut page, &fresh, &edits, &moves);
+                prop_assert_eq!(page, anew);
+            }
+        }
     }
 }
