@@ -3,6 +3,7 @@
 //! Members are numbers of slots, and each slot remembers where in its groups it stands, so that leaving costs the
 //! same however large a group is. The room of an empty group is used for the next one.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
@@ -46,6 +47,17 @@ impl Group {
         self.key.split_at(self.key_end)
     }
 
+    /// Most keys have one half: a service's name.
+    #[inline]
+    fn is(&self, key: Key<'_>) -> bool {
+        let (first, second) = (key.0.as_bytes(), key.1.as_bytes());
+        let own = self.key.as_bytes();
+        self.key_end == first.len()
+            && own.len() == first.len() + second.len()
+            && own[..first.len()] == *first
+            && (second.is_empty() || own[first.len()..] == *second)
+    }
+
     fn changed(&mut self) {
         if let Some(view) = self.view.take() {
             view.expire();
@@ -55,11 +67,16 @@ impl Group {
 
 impl Groups {
     fn hash(&self, key: Key<'_>) -> u64 {
-        self.hasher.hash_one(key)
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key.0.as_bytes());
+        if !key.1.is_empty() {
+            hasher.write(key.1.as_bytes());
+        }
+        hasher.finish()
     }
 
     fn find(&self, hash: u64, key: Key<'_>) -> Option<u32> {
-        let same = |&id: &u32| self.all[id as usize].key() == key;
+        let same = |&id: &u32| self.all[id as usize].is(key);
         self.index.find(hash, same).copied()
     }
 

@@ -4,6 +4,7 @@
 //! that branch's pointers, and those of one part, some hundred at a hundred thousand instances; later ones
 //! change them in place.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -43,6 +44,13 @@ impl Default for Shards {
     }
 }
 
+/// The text's own bytes and no more: what `Hash` adds tells one text from the next, and there is one.
+fn hash_of(hasher: &RandomState, name: &str) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(name.as_bytes());
+    hasher.finish()
+}
+
 /// Which branch, and which part of it. The table inside uses the low bits, and the topmost seven as tags.
 fn place(hash: u64) -> (usize, usize) {
     let bits = usize::try_from(hash >> 40).unwrap_or_default();
@@ -51,7 +59,7 @@ fn place(hash: u64) -> (usize, usize) {
 
 impl Shards {
     pub(crate) fn hash(&self, name: &str) -> u64 {
-        self.hasher.hash_one(name)
+        hash_of(&self.hasher, name)
     }
 
     fn part(&self, hash: u64) -> &Part {
@@ -73,7 +81,7 @@ impl Shards {
     pub(crate) fn insert(&mut self, hash: u64, known: Known) {
         let hasher = self.hasher.clone();
         self.part_mut(hash)
-            .insert_unique(hash, known, |known| hasher.hash_one(known.instance.name()));
+            .insert_unique(hash, known, |known| hash_of(&hasher, known.instance.name()));
         self.len += 1;
     }
 
