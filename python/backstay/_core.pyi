@@ -645,9 +645,16 @@ class Graph:
         """
         A graph from pairs of a service and what it depends on.
         """
+    @staticmethod
+    def from_indices(names: Iterable[str], pairs: Buffer) -> Graph:
+        """
+        A graph from the names of services and a buffer of unsigned 32-bit numbers, as in `array("I")`: of
+        every two, the first is the place of a service in `names`, the second that of what it depends on.
+        """
     def impact(self, /, name: str) -> "list[str]":
         """
-        Every service that depends on `name`, directly or not, the nearest first.
+        Every service that depends on `name`, directly or not: the nearest first, and equally near ones in the
+        order they were named in.
 
         Raises:
             UnknownService: there is no such service.
@@ -664,19 +671,22 @@ class Graph:
         """
         Every service, in the order they were named in.
         """
-    def order(self, /, *, reverse: bool = False) -> "list[str]":
+    def order(self, /, *, reverse: bool = False, among: Iterable[str] | None = None) -> "list[str]":
         """
-        Every service, dependencies first; with `reverse`, the order to stop in.
+        Every service, dependencies first; with `reverse`, the order to stop in; with `among`, only these.
 
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
+            UnknownService: one of `among` is no service.
         """
     def reduction(self, /) -> "list[tuple[str, str]]":
         """
-        The dependencies that no other chain of dependencies implies, as pairs of service and dependency.
+        The dependencies that no other chain of dependencies implies, as pairs of service and dependency. For
+        display: of at most 2,000 services.
 
         Raises:
             CycleError: services depend on one another in a circle.
+            ValueError: there are more services.
         """
     def remove(self, /, name: str) -> bool:
         """
@@ -684,7 +694,7 @@ class Graph:
         """
     def requirements(self, /, name: str) -> "list[str]":
         """
-        Every service that `name` depends on, directly or not, the nearest first.
+        Every service that `name` depends on, directly or not; in the same order.
 
         Raises:
             UnknownService: there is no such service.

@@ -36,6 +36,7 @@ const WORKLOADS: &[Workload] = &[
     ("ledger: reserve + release by claim", ledger_by_claim),
     ("ports: lease + release, 2,000 at 99 %", ports),
     ("graph: order of 1,000 services from names", graph_order),
+    ("graph: a service comes and goes", graph_change),
     ("registry: look up among 10,000", registry_look_up),
     ("registry: register + deregister", registry_change),
     ("telemetry: counter inc", counter),
@@ -133,17 +134,31 @@ fn graph_order(times: u64) {
         .flat_map(|i| (1..=5).map(move |step| (i, (i * 31 * step) % i)))
         .collect();
     for _ in 0..times {
-        let mut graph = Graph::new();
-        graph.reserve(names.len(), edges.len());
-        for &(service, on) in &edges {
-            graph.depend(&names[service], &names[on], Condition::default());
-        }
+        let pairs = edges
+            .iter()
+            .map(|&(service, on)| (&*names[service], &*names[on]));
+        let graph = Graph::from_edges(pairs);
         black_box(graph.order().unwrap().len());
     }
 }
 
 fn instance(service: &str, name: &str) -> Instance {
     Instance::new(service, name, None, [("", ""); 0])
+}
+
+/// A service that depends on five, in a graph of 1,000 that was sorted, and its end.
+fn graph_change(times: u64) {
+    let names: Vec<String> = (0..1000).map(|i| format!("service-{i}")).collect();
+    let pairs = (1..1000).map(|i| (&*names[i], &*names[i / 2]));
+    let mut graph = Graph::from_edges(pairs);
+    black_box(graph.order().is_ok());
+    for _ in 0..times {
+        for on in &names[900..905] {
+            graph.depend("new", on, Condition::default());
+        }
+        black_box(graph.cycles().len());
+        black_box(graph.remove("new"));
+    }
 }
 
 fn registry() -> Registry {

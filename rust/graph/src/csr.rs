@@ -1,37 +1,54 @@
-//! Adjacency in two flat arrays: a row of neighbours for each node.
+//! Adjacency in two flat arrays: a row of links for each node.
 //!
-//! Walking a row touches memory in order, which is what makes a full sort fast; the price is that a change
-//! means building it anew.
+//! Walking a row touches memory in order, which is what makes a full sort fast. It cannot change: `rows` lays
+//! the rows that did over it.
 
-/// Rows of neighbours. Parallel edges stay parallel.
-#[derive(Debug, Default)]
+use crate::Node;
+use crate::node::Link;
+
+/// Rows of links. Parallel ones stay parallel.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Csr {
     starts: Vec<u32>,
-    neighbours: Vec<u32>,
+    links: Vec<Link>,
 }
 
 impl Csr {
-    /// The rows of `nodes` nodes from edges `(node, neighbour)`. Within a row, edges keep their order.
-    pub(crate) fn new(nodes: usize, edges: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
-        let mut starts = vec![0u32; nodes + 1];
+    /// The rows of `nodes` nodes. Within a row, links keep their order.
+    pub(crate) fn new(nodes: usize, edges: impl Iterator<Item = (Node, Link)> + Clone) -> Self {
+        // A node's number of links goes two places up; summed up, its start stands one up, where filling the
+        // rows moves it to its end: the next one's start.
+        let mut starts = vec![0u32; nodes + 2];
         for (node, _) in edges.clone() {
-            starts[node as usize + 1] += 1;
+            starts[node.index() + 2] += 1;
         }
-        for node in 0..nodes {
-            starts[node + 1] += starts[node];
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
         }
-        let mut next = starts.clone();
-        let mut neighbours = vec![0; starts[nodes] as usize];
-        for (node, neighbour) in edges {
-            let at = &mut next[node as usize];
-            neighbours[*at as usize] = neighbour;
+        let nothing = Link::new(Node::new(0), crate::Condition::Started);
+        let mut links = vec![nothing; sum as usize];
+        for (node, link) in edges {
+            let at = &mut starts[node.index() + 1];
+            links[*at as usize] = link;
             *at += 1;
         }
-        Self { starts, neighbours }
+        starts.pop();
+        Self { starts, links }
     }
 
-    pub(crate) fn row(&self, node: u32) -> &[u32] {
-        let node = node as usize;
-        &self.neighbours[self.starts[node] as usize..self.starts[node + 1] as usize]
+    /// A node's links; none for a node that came after.
+    #[inline]
+    pub(crate) fn row(&self, node: Node) -> &[Link] {
+        match self.starts.get(node.index()..node.index() + 2) {
+            Some(&[start, end]) => &self.links[start as usize..end as usize],
+            _ => &[],
+        }
+    }
+
+    /// How many nodes have a row.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
     }
 }

@@ -1,61 +1,41 @@
 //! The model: services by name, and what each depends on.
 
-use std::sync::OnceLock;
-
-use crate::csr::Csr;
+use crate::answers::Answers;
+use crate::edges::Edges;
 use crate::names::Names;
-use crate::order::Sorted;
-use crate::{Condition, GraphError};
+use crate::node::Link;
+use crate::rows::Rows;
+use crate::{Condition, GraphError, Node};
+
+/// With more holes than this among the numbers, and than services, these are numbered anew.
+const HOLES: usize = 1024;
+
+/// How many names are looked up side by side.
+const ABREAST: usize = 128;
+
+const UNKNOWN: &str = "a number that no service of this graph has";
 
 /// Services and what they depend on.
 ///
-/// Answers are kept until the graph changes. Every answer is deterministic: where the dependencies leave a
-/// choice, services stand in the order they were named in.
+/// Every answer follows from the services and dependencies alone, not from how they came about: where they leave
+/// a choice, services stand in the order they were named in. Answers are kept, and a change takes from them
+/// what it changed.
 #[derive(Debug, Default, Clone)]
 pub struct Graph {
     pub(crate) names: Names,
-    /// From a service to what it depends on, in the order they were noted. They may stand twice: the strictest
-    /// condition counts.
-    edges: Vec<(u32, u32)>,
-    /// The condition of each edge.
-    conditions: Vec<Condition>,
-    pub(crate) cache: Cache,
+    edges: Edges,
+    pub(crate) answers: Answers,
 }
 
-/// What was worked out since the last change.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    dependencies: OnceLock<Csr>,
-    dependents: OnceLock<Csr>,
-    /// Rows of edges instead of neighbours, for who wants their conditions.
-    dependency_edges: OnceLock<Csr>,
-    dependent_edges: OnceLock<Csr>,
-    pub(crate) sorted: OnceLock<Sorted>,
-}
-
-impl Clone for Cache {
-    /// A copied graph is about to change, so nothing is worth copying.
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-/// One dependency, in names.
+/// One dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dependency<'a> {
+pub struct Dependency {
     /// Who depends.
-    pub service: &'a str,
+    pub service: Node,
     /// On whom.
-    pub on: &'a str,
+    pub on: Node,
     /// What it waits for.
     pub condition: Condition,
-}
-
-/// Which end of an edge a question is about.
-#[derive(Clone, Copy)]
-enum Side {
-    Dependencies,
-    Dependents,
 }
 
 impl Graph {
@@ -67,82 +47,145 @@ impl Graph {
     /// A graph from pairs of a service and what it depends on.
     pub fn from_edges<'a>(edges: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut graph = Self::new();
-        let edges = edges.into_iter();
-        graph.reserve(0, edges.size_hint().0);
-        graph.extend(edges);
-        graph
+        let mut edges = edges.into_iter().flat_map(|(service, on)| [service, on]);
+        graph.reserve(edges.size_hint().0 / 2);
+        let (mut names, mut nodes) = (Vec::with_capacity(ABREAST), Vec::new());
+        loop {
+            names.clear();
+            names.extend(edges.by_ref().take(ABREAST));
+            if names.is_empty() {
+                return graph;
+            }
+            nodes.clear();
+            graph.add_all(&names, &mut nodes);
+            graph.depend_all(nodes.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        }
+    }
+
+    /// Make room for more dependencies.
+    pub fn reserve(&mut self, dependencies: usize) {
+        self.edges.reserve(dependencies);
     }
 
     /// Add a service, unless it is there.
-    pub fn add(&mut self, name: &str) {
-        let before = self.names.bound();
-        self.names.intern(name);
-        if self.names.bound() > before {
-            self.cache = Cache::default();
-        }
+    pub fn add(&mut self, name: &str) -> Node {
+        let node = self.names.intern(name);
+        self.answers.grow(self.bound());
+        node
+    }
+
+    /// Add many services in turn, unless they are there, and append their numbers to `nodes`. Much faster than
+    /// one by one.
+    pub fn add_all(&mut self, names: &[&str], nodes: &mut Vec<Node>) {
+        self.names.intern_all(names, nodes);
+        self.answers.grow(self.bound());
     }
 
     /// Note that `service` depends on `on`; both are added where new.
     pub fn depend(&mut self, service: &str, on: &str, condition: Condition) {
-        let edge = (self.names.intern(service), self.names.intern(on));
-        self.edges.push(edge);
-        self.conditions.push(condition);
-        self.cache = Cache::default();
+        let (service, on) = (self.add(service), self.add(on));
+        self.link(service, on, condition);
     }
 
-    /// Take over many dependencies at once.
-    pub fn extend<'a>(&mut self, edges: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        for (service, on) in edges {
-            self.edges
-                .push((self.names.intern(service), self.names.intern(on)));
+    /// Note that `service` depends on `on`.
+    ///
+    /// # Panics
+    /// If a number is not of this graph.
+    pub fn link(&mut self, service: Node, on: Node, condition: Condition) {
+        assert!(service.max(on).index() < self.bound(), "{UNKNOWN}");
+        self.note(service, Link::new(on, condition));
+    }
+
+    /// Note many dependencies: of each pair, the first depends on the second.
+    ///
+    /// # Panics
+    /// If a number is not of this graph.
+    pub fn depend_all(&mut self, pairs: impl IntoIterator<Item = (Node, Node)>) {
+        let bound = self.bound();
+        let edges = pairs.into_iter().map(|(service, on)| {
+            assert!(service.max(on).index() < bound, "{UNKNOWN}");
+            (service, Link::new(on, Condition::default()))
+        });
+        match self.edges.notes() {
+            Some(notes) => notes.extend(edges),
+            None => edges.for_each(|(service, link)| self.note(service, link)),
         }
-        self.conditions
-            .resize(self.edges.len(), Condition::default());
-        self.cache = Cache::default();
     }
 
-    /// Make room for more services and dependencies.
-    pub fn reserve(&mut self, services: usize, dependencies: usize) {
-        self.names.reserve(services);
-        self.edges.reserve(dependencies);
-        self.conditions.reserve(dependencies);
-    }
-
-    /// Take a service out, with every dependency from and on it. False: it was not there.
-    pub fn remove(&mut self, name: &str) -> bool {
-        let Some(gone) = self.names.forget(name) else {
-            return false;
-        };
-        self.retain(|(service, on)| service != gone && on != gone);
-        self.cache = Cache::default();
-        true
+    fn note(&mut self, service: Node, link: Link) {
+        if let Some(notes) = self.edges.notes() {
+            notes.push((service, link));
+            return;
+        }
+        let live = self.edges.live(self.names.bound());
+        if live.link(service, link) {
+            self.answers.linked(service, link.node(), live);
+        }
     }
 
     /// Take one dependency out. False: it was not there.
     pub fn disconnect(&mut self, service: &str, on: &str) -> bool {
-        let (Some(service), Some(on)) = (self.names.number(service), self.names.number(on)) else {
+        let (Some(service), Some(on)) = (self.names.node(service), self.names.node(on)) else {
             return false;
         };
-        let found = self.retain(|edge| edge != (service, on));
+        let live = self.edges.live(self.names.bound());
+        let found = live.unlink(service, on);
         if found {
-            self.cache = Cache::default();
+            self.answers.unlinked(&[service], on, live);
         }
         found
     }
 
-    /// Keep the edges that `keep` says; true if one went.
-    fn retain(&mut self, keep: impl Fn((u32, u32)) -> bool) -> bool {
-        let before = self.edges.len();
-        let mut kept = self.edges.iter().map(|&edge| keep(edge));
-        self.conditions.retain(|_| kept.next().unwrap_or(true));
-        self.edges.retain(|&edge| keep(edge));
-        self.edges.len() < before
+    /// Take a service out, with every dependency from and on it. `None`: it was not there.
+    ///
+    /// [`Graph::bound`] may become less by it: then all services have new numbers, in the same order.
+    pub fn remove(&mut self, name: &str) -> Option<Node> {
+        let gone = self.names.forget(name)?;
+        let live = self.edges.live(self.names.bound());
+        let dependents: Vec<Node> = live.isolate(gone).into_iter().map(Link::node).collect();
+        self.answers.unlinked(&dependents, gone, live);
+        self.answers.removed(gone);
+        if self.bound() - self.len() > HOLES.max(self.len()) {
+            self.renumber();
+        }
+        Some(gone)
     }
 
-    pub(crate) fn node(&self, name: &str) -> Result<u32, GraphError> {
-        self.names.number(name).ok_or_else(|| GraphError::Unknown {
+    /// Number all services anew, without holes. The next question lays them out again.
+    fn renumber(&mut self) {
+        let mut fresh = Self::new();
+        let mut numbers = vec![None; self.bound()];
+        for node in self.nodes() {
+            numbers[node.index()] = Some(fresh.add(self.name(node)));
+        }
+        for (service, link) in self.dependency_rows().links(self.bound()) {
+            if let (Some(service), Some(on)) =
+                (numbers[service.index()], numbers[link.node().index()])
+            {
+                fresh.note(service, link.towards(on));
+            }
+        }
+        *self = fresh;
+    }
+
+    /// The service of a name.
+    ///
+    /// # Errors
+    /// [`GraphError::Unknown`].
+    pub fn node(&self, name: &str) -> Result<Node, GraphError> {
+        self.names.node(name).ok_or_else(|| GraphError::Unknown {
             name: name.to_owned(),
         })
+    }
+
+    /// The service of a number, if there is one.
+    pub fn at(&self, index: usize) -> Option<Node> {
+        self.names.at(index)
+    }
+
+    /// The name of a service.
+    pub fn name(&self, node: Node) -> &str {
+        self.names.name(node)
     }
 
     /// How many services there are.
@@ -155,116 +198,69 @@ impl Graph {
         self.len() == 0
     }
 
-    /// Whether there is a service of this name.
-    pub fn contains(&self, name: &str) -> bool {
-        self.names.number(name).is_some()
-    }
-
-    /// Every service, in the order they were named in.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.numbers().map(|node| self.names.name(node))
-    }
-
-    /// Every dependency, by service in the order they were named in.
-    pub fn edges(&self) -> Vec<Dependency<'_>> {
-        let of = |node| {
-            self.distinct(node, Side::Dependencies)
-                .into_iter()
-                .map(move |edge| (node, edge))
-        };
-        self.names
-            .numbers()
-            .flat_map(of)
-            .map(|(service, (on, condition))| Dependency {
-                service: self.name(service),
-                on: self.name(on),
-                condition,
-            })
-            .collect()
-    }
-
-    /// What `name` depends on, and under which condition.
-    ///
-    /// # Errors
-    /// [`GraphError::Unknown`].
-    pub fn dependencies(&self, name: &str) -> Result<Vec<(&str, Condition)>, GraphError> {
-        Ok(self.named(self.distinct(self.node(name)?, Side::Dependencies)))
-    }
-
-    /// What depends on `name`, and under which condition.
-    ///
-    /// # Errors
-    /// [`GraphError::Unknown`].
-    pub fn dependents(&self, name: &str) -> Result<Vec<(&str, Condition)>, GraphError> {
-        Ok(self.named(self.distinct(self.node(name)?, Side::Dependents)))
-    }
-
-    fn named(&self, found: Vec<(u32, Condition)>) -> Vec<(&str, Condition)> {
-        found
-            .into_iter()
-            .map(|(node, condition)| (self.name(node), condition))
-            .collect()
-    }
-
-    /// A node's neighbours in the order they were named in, each once, with the strictest condition.
-    fn distinct(&self, node: u32, side: Side) -> Vec<(u32, Condition)> {
-        let numbered = || (0u32..).zip(&self.edges);
-        let rows = match side {
-            Side::Dependencies => self.cache.dependency_edges.get_or_init(|| {
-                Csr::new(
-                    self.bound(),
-                    numbered().map(|(edge, &(service, _))| (service, edge)),
-                )
-            }),
-            Side::Dependents => self.cache.dependent_edges.get_or_init(|| {
-                Csr::new(self.bound(), numbered().map(|(edge, &(_, on))| (on, edge)))
-            }),
-        };
-        let far_end = |&edge: &u32| {
-            let (service, on) = self.edges[edge as usize];
-            let other = if matches!(side, Side::Dependencies) {
-                on
-            } else {
-                service
-            };
-            (other, self.conditions[edge as usize])
-        };
-        let mut found: Vec<(u32, Condition)> = rows.row(node).iter().map(far_end).collect();
-        found.sort_unstable_by_key(|&(node, condition)| (node, std::cmp::Reverse(condition)));
-        found.dedup_by_key(|&mut (node, _)| node);
-        found
-    }
-
-    /// One more than the largest node number.
-    pub(crate) fn bound(&self) -> usize {
+    /// One more than the largest number of a service.
+    pub fn bound(&self) -> usize {
         self.names.bound()
     }
 
-    pub(crate) fn name(&self, node: u32) -> &str {
-        self.names.name(node)
+    /// Whether there is a service of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.node(name).is_some()
+    }
+
+    /// Every service, in the order they were named in.
+    pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
+        self.names.nodes()
+    }
+
+    /// Every dependency, by service in the order they were named in.
+    pub fn edges(&self) -> impl Iterator<Item = Dependency> + '_ {
+        self.nodes().flat_map(|service| {
+            let edge = move |(on, condition)| Dependency {
+                service,
+                on,
+                condition,
+            };
+            distinct(self.dependency_rows(), service)
+                .into_iter()
+                .map(edge)
+        })
+    }
+
+    /// What `node` depends on, in the order they were named in, and under which condition.
+    pub fn dependencies(&self, node: Node) -> Vec<(Node, Condition)> {
+        distinct(self.dependency_rows(), node)
+    }
+
+    /// What depends on `node`, in the order they were named in, and under which condition.
+    pub fn dependents(&self, node: Node) -> Vec<(Node, Condition)> {
+        distinct(self.dependent_rows(), node)
     }
 
     /// What each node depends on.
-    pub(crate) fn dependency_rows(&self) -> &Csr {
-        self.cache
-            .dependencies
-            .get_or_init(|| Csr::new(self.bound(), self.edges.iter().copied()))
+    pub(crate) fn dependency_rows(&self) -> &Rows {
+        self.edges.dependencies(self.bound())
     }
 
     /// What depends on each node.
-    pub(crate) fn dependent_rows(&self) -> &Csr {
-        let turned = self.edges.iter().map(|&(service, on)| (on, service));
-        self.cache
-            .dependents
-            .get_or_init(|| Csr::new(self.bound(), turned))
+    pub(crate) fn dependent_rows(&self) -> &Rows {
+        self.edges.dependents(self.bound())
     }
 
     /// How many dependencies each node has, parallel ones each.
     pub(crate) fn dependency_counts(&self) -> Vec<u32> {
-        let mut counts = vec![0; self.bound()];
-        for &(service, _) in &self.edges {
-            counts[service as usize] += 1;
-        }
-        counts
+        self.edges.dependency_counts(self.bound())
     }
+}
+
+/// A node's neighbours in the order they were named in, each once, with the strictest condition.
+fn distinct(rows: &Rows, node: Node) -> Vec<(Node, Condition)> {
+    let mut links = rows.row(node).to_vec();
+    links.sort_unstable_by(|a, b| b.cmp(a));
+    links.dedup_by_key(|link| link.node());
+    links
+        .into_iter()
+        .rev()
+        .map(|link| (link.node(), link.condition()))
+        .collect()
 }

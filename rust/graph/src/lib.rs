@@ -1,20 +1,26 @@
 //! Dependencies: order, levels, cycles, impact.
 //!
-//! A [`Graph`] knows services by name and what each depends on. It answers in names: what to start first,
-//! what may start together, what a change touches, and which services wait for one another in a circle.
-//! It decides nothing about processes. Its Python face is `rust/py/src/graph.rs` and `backstay.graph`.
+//! A [`Graph`] knows services by name and what each depends on. It says what to start first, what may start
+//! together, what a change touches, and which services wait for one another in a circle; it answers in
+//! [`Node`]s, which [`Graph::name`] names. It decides nothing about processes. Its Python face is
+//! `rust/py/src/graph.rs` and `backstay.graph`.
 
+mod answers;
 mod condition;
 mod critical;
 mod csr;
 mod cycles;
+mod edges;
 mod error;
 mod graph;
 mod names;
+mod node;
 mod order;
 mod reach;
 mod reduction;
+mod rows;
 
 pub use condition::Condition;
 pub use error::GraphError;
 pub use graph::{Dependency, Graph};
+pub use node::Node;

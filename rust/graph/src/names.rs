@@ -1,100 +1,270 @@
 //! Names to numbers and back.
 //!
-//! All names stand one after another in one text, and the table holds numbers, not pointers: a look-up touches
-//! two cache lines, and a million names are two allocations.
+//! All names stand one after another in one text, and the table holds numbers, not pointers: a million names are
+//! four allocations. The table is our own, because a general one keeps its marks and its entries apart: here a
+//! look-up touches one cache line of it, and [`Names::intern_all`] has many of those under way at once.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
+
+use crate::Node;
+
+/// How many names [`Names::intern_all`] looks up side by side.
+const ABREAST: usize = 64;
 
 /// Numbered names. A number stays a name's own until the name is forgotten, and is not used again.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Names {
     hasher: RandomState,
-    table: HashTable<Entry>,
+    /// Open addressing with linear probing; a power of two long and at most three eighths full: then
+    /// nearly every search ends where it begins, and the processor guesses so.
+    slots: Vec<Slot>,
     text: String,
     /// Where each name ends in `text`; it begins where the one before ends.
     ends: Vec<usize>,
-    /// The numbers of names that were forgotten.
+    /// Whether the name of a number was forgotten.
     gone: Vec<bool>,
+    /// How many names are known.
+    known: usize,
 }
 
-/// A name's number, with enough of its hash to tell most others apart without looking at them.
+/// A name's number, with enough of its hash to tell most others apart without looking at them, and to find its
+/// place again when the table grows.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct Slot {
     tag: u32,
+    /// `VACANT`: nothing is here.
     number: u32,
 }
 
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+const VACANT: u32 = u32::MAX;
+const EMPTY: Slot = Slot {
+    tag: 0,
+    number: VACANT,
+};
+
+/// Whether two texts are the same; names are short, and a call to compare them would cost more than this.
+#[inline]
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    if a.len() > 16 {
+        return a == b;
+    }
+    let eight = (
+        a.first_chunk::<8>(),
+        b.first_chunk::<8>(),
+        a.last_chunk::<8>(),
+        b.last_chunk::<8>(),
+    );
+    if let (Some(a), Some(b), Some(a_end), Some(b_end)) = eight {
+        return a == b && a_end == b_end;
+    }
+    a.iter().zip(b).all(|(a, b)| a == b)
 }
 
-/// The table's hash, from the tag alone, so that growing needs no name.
-fn spread(tag: u32) -> u64 {
-    u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+/// Not of the table: a name that was just asked for.
+const REPEATED: u32 = VACANT - 1;
+const AGAIN: Slot = Slot {
+    tag: 0,
+    number: REPEATED,
+};
+
+impl Slot {
+    fn new(tag: u32, node: Node) -> Self {
+        Self {
+            tag,
+            number: u32::try_from(node.index()).unwrap_or(VACANT),
+        }
+    }
 }
 
 impl Names {
+    #[inline]
+    fn tag(&self, name: &str) -> u32 {
+        (self.hasher.hash_one(name.as_bytes()) >> 32) as u32
+    }
+
+    /// Where the search for a tag begins: its highest bits, as many as the table needs. Only for a table.
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        (tag as usize * self.slots.len()) >> 32
+    }
+
     /// The number of a name, made if new.
-    pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        let tag = tag(self.hasher.hash_one(name));
-        if let Some(number) = self.find(tag, name) {
-            return number;
+    pub(crate) fn intern(&mut self, name: &str) -> Node {
+        self.intern_tagged(self.tag(name), name)
+    }
+
+    /// The numbers of many names, those that are new made in turn.
+    ///
+    /// The table is asked for all names before the first answer is used, so that the waits for memory overlap. A
+    /// name that stood two places before, as the services in a list of their dependencies mostly did, is not asked
+    /// for.
+    pub(crate) fn intern_all(&mut self, names: &[&str], numbers: &mut Vec<Node>) {
+        if self.slots.is_empty() {
+            self.grow();
         }
-        let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 services");
+        numbers.reserve(names.len());
+        for names in names.chunks(ABREAST) {
+            let first = numbers.len();
+            let mut slots = [EMPTY; ABREAST];
+            for (at, name) in names.iter().enumerate() {
+                let again = at >= 2 && equal(names[at - 2].as_bytes(), name.as_bytes());
+                slots[at] = if again {
+                    AGAIN
+                } else {
+                    let tag = self.tag(name);
+                    let number = self.slots[self.stop(tag)].number;
+                    Slot { tag, number }
+                };
+            }
+            for (at, name) in names.iter().enumerate() {
+                let Slot { tag, number } = slots[at];
+                let node = match number {
+                    VACANT => self.intern_tagged(tag, name),
+                    REPEATED => numbers[first + at - 2],
+                    number => {
+                        let (start, end) = self.span(number as usize);
+                        if equal(&self.text.as_bytes()[start..end], name.as_bytes()) {
+                            Node::new(number as usize)
+                        } else {
+                            self.intern_tagged(tag, name)
+                        }
+                    }
+                };
+                numbers.push(node);
+            }
+        }
+    }
+
+    #[inline]
+    fn intern_tagged(&mut self, tag: u32, name: &str) -> Node {
+        let at = match self.find(tag, name) {
+            Ok((_, node)) => return node,
+            Err(_) if self.known * 8 >= self.slots.len() * 3 => {
+                self.grow();
+                self.vacancy(tag)
+            }
+            Err(at) => at,
+        };
+        let node = Node::new(self.ends.len());
         self.text.push_str(name);
         self.ends.push(self.text.len());
         self.gone.push(false);
-        self.table
-            .insert_unique(spread(tag), Entry { tag, number }, |entry| {
-                spread(entry.tag)
-            });
-        number
+        self.known += 1;
+        self.slots[at] = Slot::new(tag, node);
+        node
     }
 
     /// The number of a name, if it is known.
-    pub(crate) fn number(&self, name: &str) -> Option<u32> {
-        self.find(tag(self.hasher.hash_one(name)), name)
+    pub(crate) fn node(&self, name: &str) -> Option<Node> {
+        self.find(self.tag(name), name).ok().map(|(_, node)| node)
     }
 
-    fn find(&self, tag: u32, name: &str) -> Option<u32> {
-        let same = |entry: &Entry| entry.tag == tag && self.name(entry.number) == name;
-        self.table.find(spread(tag), same).map(|entry| entry.number)
+    /// The place and number of a name, or the place where it would go.
+    #[inline]
+    fn find(&self, tag: u32, name: &str) -> Result<(usize, Node), usize> {
+        if self.slots.is_empty() {
+            return Err(0);
+        }
+        let mut at = self.home(tag);
+        loop {
+            let slot = self.slots[at];
+            if slot.number == VACANT {
+                return Err(at);
+            }
+            if slot.tag == tag {
+                let node = Node::new(slot.number as usize);
+                if equal(self.name(node).as_bytes(), name.as_bytes()) {
+                    return Ok((at, node));
+                }
+            }
+            at = self.after(at);
+        }
     }
 
-    pub(crate) fn name(&self, number: u32) -> &str {
-        let number = number as usize;
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
+    }
+
+    /// The first place from home that is vacant or bears the tag.
+    #[inline]
+    fn stop(&self, tag: u32) -> usize {
+        let mut at = self.home(tag);
+        while self.slots[at].tag != tag && self.slots[at].number != VACANT {
+            at = self.after(at);
+        }
+        at
+    }
+
+    /// The first vacant place for a tag.
+    fn vacancy(&self, tag: u32) -> usize {
+        let mut at = self.home(tag);
+        while self.slots[at].number != VACANT {
+            at = self.after(at);
+        }
+        at
+    }
+
+    fn grow(&mut self) {
+        let room = vec![EMPTY; (self.slots.len() * 2).max(16)];
+        let slots = std::mem::replace(&mut self.slots, room);
+        for slot in slots.into_iter().filter(|slot| slot.number != VACANT) {
+            let at = self.vacancy(slot.tag);
+            self.slots[at] = slot;
+        }
+    }
+
+    #[inline]
+    fn span(&self, number: usize) -> (usize, usize) {
         let start = if number == 0 {
             0
         } else {
             self.ends[number - 1]
         };
-        &self.text[start..self.ends[number]]
+        (start, self.ends[number])
+    }
+
+    pub(crate) fn name(&self, node: Node) -> &str {
+        let (start, end) = self.span(node.index());
+        &self.text[start..end]
+    }
+
+    /// The node of a number, if it has a name.
+    pub(crate) fn at(&self, index: usize) -> Option<Node> {
+        (self.gone.get(index) == Some(&false)).then(|| Node::new(index))
     }
 
     /// Forget a name; its number is not used again.
-    pub(crate) fn forget(&mut self, name: &str) -> Option<u32> {
-        let tag = tag(self.hasher.hash_one(name));
-        let number = self.find(tag, name)?;
-        let entry = self
-            .table
-            .find_entry(spread(tag), |entry| entry.number == number)
-            .ok()?;
-        entry.remove();
-        self.gone[number as usize] = true;
-        Some(number)
-    }
-
-    /// Make room for more names.
-    pub(crate) fn reserve(&mut self, names: usize) {
-        self.table.reserve(names, |entry| spread(entry.tag));
-        self.ends.reserve(names);
-        self.gone.reserve(names);
+    pub(crate) fn forget(&mut self, name: &str) -> Option<Node> {
+        let (mut hole, node) = self.find(self.tag(name), name).ok()?;
+        self.gone[node.index()] = true;
+        self.known -= 1;
+        // Close the hole, so that no search ends at it too early: whoever stands behind it and may stand in it
+        // moves up.
+        let mask = self.slots.len() - 1;
+        let mut at = hole;
+        loop {
+            at = self.after(at);
+            let slot = self.slots[at];
+            if slot.number == VACANT {
+                break;
+            }
+            let steps = |from: usize| at.wrapping_sub(from) & mask;
+            if steps(self.home(slot.tag)) >= steps(hole) {
+                self.slots[hole] = slot;
+                hole = at;
+            }
+        }
+        self.slots[hole] = EMPTY;
+        Some(node)
     }
 
     /// How many names are known.
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.known
     }
 
     /// One more than the largest number.
@@ -103,10 +273,8 @@ impl Names {
     }
 
     /// The numbers of all known names, in the order they were named in.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..)
-            .zip(&self.gone)
-            .filter(|(_, gone)| !**gone)
-            .map(|(number, _)| number)
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
+        let known = |(index, gone): (usize, &bool)| (!gone).then(|| Node::new(index));
+        self.gone.iter().enumerate().filter_map(known)
     }
 }

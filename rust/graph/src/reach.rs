@@ -4,41 +4,37 @@ use std::collections::HashSet;
 
 use ahash::RandomState;
 
-use crate::GraphError;
-use crate::csr::Csr;
+use crate::Node;
 use crate::graph::Graph;
+use crate::rows::Rows;
 
 impl Graph {
-    /// Every service that depends on `name`, directly or not, the nearest first. It includes `name` itself only
-    /// when `name` stands in a circle.
-    ///
-    /// # Errors
-    /// [`GraphError::Unknown`].
-    pub fn impact(&self, name: &str) -> Result<Vec<&str>, GraphError> {
-        self.reach(name, Self::dependent_rows)
+    /// Every service that depends on `node`, directly or not: the nearest first, and equally near ones in the
+    /// order they were named in. It includes `node` itself only when that stands in a circle.
+    pub fn impact(&self, node: Node) -> Vec<Node> {
+        reach(node, self.dependent_rows())
     }
 
-    /// Every service that `name` depends on, directly or not, the nearest first.
-    ///
-    /// # Errors
-    /// [`GraphError::Unknown`].
-    pub fn requirements(&self, name: &str) -> Result<Vec<&str>, GraphError> {
-        self.reach(name, Self::dependency_rows)
+    /// Every service that `node` depends on, directly or not; in the same order.
+    pub fn requirements(&self, node: Node) -> Vec<Node> {
+        reach(node, self.dependency_rows())
     }
+}
 
-    fn reach(&self, name: &str, rows: impl Fn(&Self) -> &Csr) -> Result<Vec<&str>, GraphError> {
-        let start = self.node(name)?;
-        let rows = rows(self);
-        // In space proportional to the answer: mostly a small part of a large graph.
-        let mut seen = HashSet::<u32, RandomState>::default();
-        let mut found: Vec<u32> = Vec::new();
-        let mut done = 0;
-        let mut next = Some(start);
-        while let Some(node) = next {
-            found.extend(rows.row(node).iter().filter(|node| seen.insert(**node)));
-            next = found.get(done).copied();
-            done += 1;
+/// In time and space proportional to the answer: mostly a small part of a large graph.
+fn reach(start: Node, rows: &Rows) -> Vec<Node> {
+    let mut seen = HashSet::<Node, RandomState>::default();
+    let mut found: Vec<Node> = Vec::new();
+    let mut front = vec![start];
+    while !front.is_empty() {
+        let from = found.len();
+        for &node in &front {
+            let next = rows.row(node).iter().map(|link| link.node());
+            found.extend(next.filter(|node| seen.insert(*node)));
         }
-        Ok(found.into_iter().map(|node| self.name(node)).collect())
+        found[from..].sort_unstable();
+        front.clear();
+        front.extend_from_slice(&found[from..]);
     }
+    found
 }

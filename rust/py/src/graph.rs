@@ -1,15 +1,19 @@
 //! `backstay.graph`: the binding of `rust/graph`.
 
-use std::sync::Arc;
+mod identities;
+mod load;
+mod state;
 
-use backstay_graph::{self as core, Condition};
-use parking_lot::Mutex;
-use pyo3::exceptions::PyValueError;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use backstay_graph::{Condition, GraphError, Node};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::sync::RwLockExt;
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::errors::Raise;
-use crate::shapes::{self, DependsOn, Durations, Names, Pairs};
+use crate::shapes::{self, DependsOn, Durations, Indices, Names, Pairs, Several};
+use state::{State, Strings};
 
 /// Services and what they depend on.
 ///
@@ -23,26 +27,62 @@ use crate::shapes::{self, DependsOn, Durations, Names, Pairs};
 /// ['api', 'web']
 #[pyclass(frozen, module = "backstay.graph")]
 pub(crate) struct Graph {
-    /// A question takes a reference to the graph as it is, so that no lock is held while Python objects are
-    /// made; a change copies the graph only when such a question is still out.
-    graph: Mutex<Arc<core::Graph>>,
+    /// Questions are asked side by side, and a change waits for them, both detached. No list, dict or tuple is
+    /// made under the lock: that may collect garbage, and a finalizer may come back here.
+    state: RwLock<State>,
 }
 
 impl Graph {
-    fn now(&self) -> Arc<core::Graph> {
-        Arc::clone(&self.graph.lock())
+    fn new_of(state: State) -> Self {
+        Self {
+            state: RwLock::new(state),
+        }
     }
 
-    fn change<T>(&self, edit: impl FnOnce(&mut core::Graph) -> T) -> T {
-        edit(Arc::make_mut(&mut self.graph.lock()))
+    fn ask(&self, py: Python<'_>) -> RwLockReadGuard<'_, State> {
+        let guard = self.state.read_py_attached(py);
+        guard.unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn in_order<'py>(py: Python<'py>, names: Vec<&str>, reverse: bool) -> PyResult<Bound<'py, PyList>> {
-    if reverse {
-        PyList::new(py, names.into_iter().rev())
-    } else {
-        PyList::new(py, names)
+    fn change(&self, py: Python<'_>) -> RwLockWriteGuard<'_, State> {
+        let guard = self.state.write_py_attached(py);
+        guard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The services that `find` finds from the one called `name`.
+    fn from(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        find: impl Fn(&backstay_graph::Graph, Node) -> Vec<Node> + Sync,
+    ) -> Result<Strings, GraphError> {
+        let state = self.ask(py);
+        let graph = &state.graph;
+        let node = graph.node(name)?;
+        let found = py.detach(|| find(graph, node));
+        Ok(state.in_order(py, found))
+    }
+
+    /// The neighbours that `find` finds of the service called `name`.
+    fn conditions<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        find: impl Fn(&backstay_graph::Graph, Node) -> Vec<(Node, Condition)> + Sync,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let found: Vec<_> = {
+            let state = self.ask(py);
+            let graph = &state.graph;
+            let node = graph.node(name).or_raise()?;
+            let found = py.detach(|| find(graph, node));
+            let named = |(node, condition)| (state.name(py, node), condition);
+            found.into_iter().map(named).collect()
+        };
+        let conditions = PyDict::new(py);
+        for (name, condition) in found {
+            conditions.set_item(name, Condition::as_str(condition))?;
+        }
+        Ok(conditions)
     }
 }
 
@@ -50,72 +90,70 @@ fn in_order<'py>(py: Python<'py>, names: Vec<&str>, reverse: bool) -> PyResult<B
 impl Graph {
     #[new]
     fn new() -> Self {
-        Self {
-            graph: Mutex::default(),
-        }
+        Self::new_of(State::default())
     }
 
     /// A graph from pairs of a service and what it depends on.
     #[staticmethod]
     fn from_edges(edges: Pairs<'_>) -> PyResult<Self> {
-        let edges = edges.0;
-        let mut graph = core::Graph::new();
-        graph.reserve(0, edges.len());
-        for edge in &edges {
-            let edge = edge.cast::<PyTuple>()?;
-            if edge.len() != 2 {
-                return Err(PyValueError::new_err(
-                    "an edge is a pair: a service and what it depends on",
-                ));
-            }
-            let (service, on) = (edge.get_borrowed_item(0)?, edge.get_borrowed_item(1)?);
-            let (service, on) = (service.cast::<PyString>()?, on.cast::<PyString>()?);
-            graph.depend(service.to_str()?, on.to_str()?, Condition::default());
-        }
-        Ok(Self {
-            graph: Mutex::new(Arc::new(graph)),
-        })
+        load::load(&edges.0).map(Self::new_of)
+    }
+
+    /// A graph from the names of services and a buffer of unsigned 32-bit numbers, as in `array("I")`: of
+    /// every two, the first is the place of a service in `names`, the second that of what it depends on.
+    #[staticmethod]
+    fn from_indices(names: Several<'_>, pairs: Indices) -> PyResult<Self> {
+        load::load_indices(&names.0, &pairs.0).map(Self::new_of)
     }
 
     /// Add a service and what it depends on: names, or a mapping of names to conditions
     /// (`service_started`, `service_healthy`, `service_completed_successfully`).
     #[pyo3(signature = (name, depends_on = None))]
-    fn add(&self, name: &str, depends_on: Option<DependsOn>) {
+    fn add(&self, name: &Bound<'_, PyString>, depends_on: Option<DependsOn<'_>>) -> PyResult<()> {
         let edges = depends_on.map(|DependsOn(edges)| edges).unwrap_or_default();
-        self.change(|graph| {
-            graph.add(name);
-            for (on, condition) in &edges {
-                graph.depend(name, on, *condition);
-            }
-        });
+        self.change(name.py()).add_with(name, &edges)
     }
 
     /// Note that `service` depends on `on`; both are added where new.
     #[pyo3(signature = (service, on, condition = "service_healthy"))]
-    fn depend(&self, service: &str, on: &str, condition: &str) -> PyResult<()> {
+    fn depend(
+        &self,
+        service: &Bound<'_, PyString>,
+        on: &Bound<'_, PyString>,
+        condition: &str,
+    ) -> PyResult<()> {
         let condition = shapes::condition(condition)?;
-        self.change(|graph| graph.depend(service, on, condition));
-        Ok(())
+        let mut state = self.change(service.py());
+        state.depend(service, on, condition)
     }
 
     /// Take a service out, with every dependency from and on it. False: it was not there.
-    fn remove(&self, name: &str) -> bool {
-        self.change(|graph| graph.remove(name))
+    fn remove(&self, py: Python<'_>, name: &str) -> bool {
+        self.change(py).remove(name)
     }
 
     /// Take one dependency out. False: it was not there.
-    fn disconnect(&self, service: &str, on: &str) -> bool {
-        self.change(|graph| graph.disconnect(service, on))
+    fn disconnect(&self, py: Python<'_>, service: &str, on: &str) -> bool {
+        self.change(py).graph.disconnect(service, on)
     }
 
-    /// Every service, dependencies first; with `reverse`, the order to stop in.
+    /// Every service, dependencies first; with `reverse`, the order to stop in; with `among`, only these.
     ///
     /// Raises:
     ///     CycleError: services depend on one another in a circle; `path` is a shortest such one.
-    #[pyo3(signature = (*, reverse = false) -> "list[str]")]
-    fn order<'py>(&self, py: Python<'py>, reverse: bool) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        in_order(py, py.detach(|| graph.order()).or_raise()?, reverse)
+    ///     UnknownService: one of `among` is no service.
+    #[pyo3(signature = (*, reverse = false, among = None) -> "list[str]")]
+    fn order<'py>(
+        &self,
+        py: Python<'py>,
+        reverse: bool,
+        among: Option<Several<'_>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let names = match among {
+            Some(Several(among)) => self.ask(py).order_among(py, &among)?,
+            None => self.ask(py).order(py).or_raise()?,
+        };
+        in_order(py, names, reverse)
     }
 
     /// Every service, in groups that may start together once the groups before them are up; with `reverse`,
@@ -125,65 +163,52 @@ impl Graph {
     ///     CycleError: services depend on one another in a circle; `path` is a shortest such one.
     #[pyo3(signature = (*, reverse = false) -> "list[list[str]]")]
     fn levels<'py>(&self, py: Python<'py>, reverse: bool) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        let mut levels = py.detach(|| graph.levels()).or_raise()?;
+        let mut levels = self.ask(py).levels(py).or_raise()?;
         if reverse {
             levels.reverse();
         }
-        let levels: Vec<_> = levels
-            .into_iter()
-            .map(|level| in_order(py, level, reverse))
-            .collect::<PyResult<_>>()?;
-        PyList::new(py, levels)
+        lists(py, levels, reverse)
     }
 
     /// For every group of services that wait for one another, one circle: a shortest one through the member
     /// that was named first. Each depends on the next, and the last on the first.
     #[pyo3(signature = () -> "list[list[str]]")]
     fn cycles<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        let cycles: Vec<_> = py
-            .detach(|| graph.cycles())
-            .into_iter()
-            .map(|names| PyList::new(py, names))
-            .collect::<PyResult<_>>()?;
-        PyList::new(py, cycles)
+        let cycles = self.ask(py).cycles(py);
+        lists(py, cycles, false)
     }
 
-    /// Every service that depends on `name`, directly or not, the nearest first.
+    /// Every service that depends on `name`, directly or not: the nearest first, and equally near ones in the
+    /// order they were named in.
     ///
     /// Raises:
     ///     UnknownService: there is no such service.
     #[pyo3(signature = (name) -> "list[str]")]
     fn impact<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        in_order(py, py.detach(|| graph.impact(name)).or_raise()?, false)
+        let found = self.from(py, name, backstay_graph::Graph::impact);
+        in_order(py, found.or_raise()?, false)
     }
 
-    /// Every service that `name` depends on, directly or not, the nearest first.
+    /// Every service that `name` depends on, directly or not; in the same order.
     ///
     /// Raises:
     ///     UnknownService: there is no such service.
     #[pyo3(signature = (name) -> "list[str]")]
     fn requirements<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        in_order(
-            py,
-            py.detach(|| graph.requirements(name)).or_raise()?,
-            false,
-        )
+        let found = self.from(py, name, backstay_graph::Graph::requirements);
+        in_order(py, found.or_raise()?, false)
     }
 
     /// What `name` depends on, and under which condition.
     #[pyo3(signature = (name) -> "dict[str, str]")]
     fn dependencies<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        conditions(py, &self.now().dependencies(name).or_raise()?)
+        self.conditions(py, name, backstay_graph::Graph::dependencies)
     }
 
     /// What depends on `name`, and under which condition.
     #[pyo3(signature = (name) -> "dict[str, str]")]
     fn dependents<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        conditions(py, &self.now().dependents(name).or_raise()?)
+        self.conditions(py, name, backstay_graph::Graph::dependents)
     }
 
     /// The longest chain of services by the seconds each takes, dependencies first, and its length. Services
@@ -197,70 +222,70 @@ impl Graph {
         py: Python<'py>,
         durations: Durations,
     ) -> PyResult<(f64, Bound<'py, PyList>)> {
-        let graph = self.now();
-        let Durations(seconds) = durations;
-        let of = |name: &str| seconds.get(name).copied().unwrap_or(0.0);
-        let (total, path) = py.detach(|| graph.critical_path(of)).or_raise()?;
+        let (total, path) = self.ask(py).critical_path(py, &durations.0).or_raise()?;
         Ok((total, in_order(py, path, false)?))
     }
 
-    /// The dependencies that no other chain of dependencies implies, as pairs of service and dependency.
+    /// The dependencies that no other chain of dependencies implies, as pairs of service and dependency. For
+    /// display: of at most 2,000 services.
     ///
     /// Raises:
     ///     CycleError: services depend on one another in a circle.
+    ///     ValueError: there are more services.
     #[pyo3(signature = () -> "list[tuple[str, str]]")]
     fn reduction<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        PyList::new(py, py.detach(|| graph.reduction()).or_raise()?)
+        let pairs = self.ask(py).reduction(py).or_raise()?;
+        PyList::new(py, pairs)
     }
 
     /// Every dependency: service, what it depends on, and the condition.
     #[pyo3(signature = () -> "list[tuple[str, str, str]]")]
     fn edges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        let edges = graph.edges();
-        PyList::new(
-            py,
-            edges
-                .iter()
-                .map(|edge| (edge.service, edge.on, edge.condition.as_str())),
-        )
+        let edges = self.ask(py).edges(py);
+        PyList::new(py, edges)
     }
 
     /// Every service, in the order they were named in.
     #[pyo3(signature = () -> "list[str]")]
     fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let graph = self.now();
-        in_order(py, graph.names().collect(), false)
+        let names = {
+            let state = self.ask(py);
+            state.in_order(py, state.graph.nodes())
+        };
+        in_order(py, names, false)
     }
 
-    fn __len__(&self) -> usize {
-        self.now().len()
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.ask(py).graph.len()
     }
 
     fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
         name.extract::<&str>()
-            .is_ok_and(|name| self.now().contains(name))
+            .is_ok_and(|text| self.ask(name.py()).graph.contains(text))
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Names<'py>> {
         self.names(py)?.try_iter().map(Names)
     }
 
-    fn __repr__(&self) -> String {
-        let graph = self.now();
-        format!(
-            "<Graph of {} services, {} dependencies>",
-            graph.len(),
-            graph.edges().len()
-        )
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let state = self.ask(py);
+        let (services, dependencies) = (state.graph.len(), state.graph.edges().count());
+        format!("<Graph of {services} services, {dependencies} dependencies>")
     }
 }
 
-fn conditions<'py>(py: Python<'py>, edges: &[(&str, Condition)]) -> PyResult<Bound<'py, PyDict>> {
-    let conditions = PyDict::new(py);
-    for (name, condition) in edges {
-        conditions.set_item(name, condition.as_str())?;
+fn in_order(py: Python<'_>, mut names: Strings, reverse: bool) -> PyResult<Bound<'_, PyList>> {
+    if reverse {
+        names.reverse();
     }
-    Ok(conditions)
+    PyList::new(py, names)
+}
+
+fn lists(py: Python<'_>, groups: Vec<Strings>, reverse: bool) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for group in groups {
+        list.append(in_order(py, group, reverse)?)?;
+    }
+    Ok(list)
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use ahash::RandomState;
 use backstay_graph::Condition;
 use backstay_ledger::{self as ledger, Dimension};
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::inspect::{PyStaticConstant, PyStaticExpr};
 use pyo3::prelude::*;
@@ -85,9 +86,9 @@ pub(crate) fn condition(word: &str) -> PyResult<Condition> {
 }
 
 /// What a service depends on: names, or a mapping of names to conditions.
-pub(crate) struct DependsOn(pub(crate) Vec<(String, Condition)>);
+pub(crate) struct DependsOn<'py>(pub(crate) Vec<(Bound<'py, PyString>, Condition)>);
 
-impl<'py> FromPyObject<'_, 'py> for DependsOn {
+impl<'py> FromPyObject<'_, 'py> for DependsOn<'py> {
     type Error = PyErr;
 
     const INPUT_TYPE: PyStaticExpr = type_hint_union!(
@@ -104,15 +105,48 @@ impl<'py> FromPyObject<'_, 'py> for DependsOn {
         let mut edges = Vec::new();
         if let Ok(mapping) = object.cast::<PyMapping>() {
             for item in mapping.items()?.iter() {
-                let (on, word): (String, String) = item.extract()?;
-                edges.push((on, condition(&word)?));
+                let (on, word): (_, Bound<'py, PyString>) = item.extract()?;
+                edges.push((on, condition(word.to_str()?)?));
             }
         } else {
             for on in object.try_iter()? {
-                edges.push((on?.extract()?, Condition::default()));
+                edges.push((on?.cast_into()?, Condition::default()));
             }
         }
         Ok(Self(edges))
+    }
+}
+
+/// Pairs of numbers in a buffer.
+///
+/// Of 32-bit numbers, as in `array("I")` or an array of NumPy's, or of their bytes, in the machine's order.
+pub(crate) struct Indices(pub(crate) Vec<u32>);
+
+impl<'py> FromPyObject<'_, 'py> for Indices {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_identifier!("typing_extensions", "Buffer");
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        let buffer = PyUntypedBuffer::get(&object)?;
+        if buffer.item_count() == 0 {
+            return Ok(Self(Vec::new()));
+        }
+        if let Ok(words) = buffer.as_typed::<u32>() {
+            return words.to_vec(py).map(Self);
+        }
+        let bytes = buffer.as_typed::<u8>().map_err(|_| {
+            PyTypeError::new_err("pairs are a buffer of unsigned 32-bit numbers, as array('I') is")
+        })?;
+        let bytes = bytes.to_vec(py)?;
+        let (words, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(PyValueError::new_err("four bytes make a number"));
+        }
+        Ok(Self(
+            words.iter().map(|word| u32::from_ne_bytes(*word)).collect(),
+        ))
     }
 }
 
@@ -137,6 +171,23 @@ impl<'py> FromPyObject<'_, 'py> for Pairs<'py> {
                 .cast_into::<PyList>()?,
         };
         Ok(Self(list))
+    }
+}
+
+/// Names, one after another.
+pub(crate) struct Several<'py>(pub(crate) Vec<Bound<'py, PyString>>);
+
+impl<'py> FromPyObject<'_, 'py> for Several<'py> {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = type_hint_subscript!(ITERABLE, STR);
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("these are several names, not one str"));
+        }
+        let names = object.try_iter()?.map(|name| Ok(name?.cast_into()?));
+        names.collect::<PyResult<_>>().map(Self)
     }
 }
 
