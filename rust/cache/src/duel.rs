@@ -17,6 +17,10 @@ const MOST: u64 = 1024;
 const HORIZON: f64 = 8.0;
 /// A lead of this many hits is luck, whatever else is known.
 const MARGIN: f64 = 2.0;
+/// How much surer one must be to leave plain recency, and how much less to return to it: where nothing better can be
+/// had, chance must not make it worse than an LRU.
+const TO_LEAVE: f64 = 1.5;
+const TO_RETURN: f64 = 0.5;
 
 struct Shadow {
     residents: Residents,
@@ -99,7 +103,7 @@ impl Duel {
             .map(|shadow| hit(&mut shadow.residents, hash, cost));
         let ours = hits[self.in_charge];
         let mut best = None;
-        let mut most = MARGIN;
+        let mut most = 0.0;
         for (at, (shadow, hit)) in self.shadows.iter_mut().zip(hits).enumerate() {
             shadow.lead *= fade;
             shadow.differed *= fade;
@@ -107,7 +111,8 @@ impl Duel {
                 shadow.differed += 1.0;
                 shadow.lead += if hit { 1.0 } else { -1.0 };
                 // A sign test: the lead that chance gives has this standard deviation.
-                let lead = shadow.lead - shadow.differed.sqrt();
+                let chance = shadow.differed.sqrt() + MARGIN;
+                let lead = shadow.lead - chance * sureness(self.in_charge, at);
                 if lead > most {
                     (most, best) = (lead, Some(at));
                 }
@@ -147,6 +152,15 @@ impl Duel {
 
     fn shadow_capacity(&self) -> u64 {
         (self.capacity / ((self.mask >> SAMPLE_SHIFT) + 1)).max(1)
+    }
+}
+
+/// How sure one must be to let `to` decide instead of `from`.
+fn sureness(from: usize, to: usize) -> f64 {
+    match (from, to) {
+        (0, _) => TO_LEAVE,
+        (_, 0) => TO_RETURN,
+        _ => 1.0,
     }
 }
 
