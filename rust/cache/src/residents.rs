@@ -66,7 +66,9 @@ pub(crate) struct Residents {
     window: u64,
     protected: u64,
     epoch: u8,
+    /// Accesses in this epoch, and how many end it.
     accesses: u64,
+    epoch_ends: u64,
 }
 
 impl Residents {
@@ -84,6 +86,7 @@ impl Residents {
             protected: 0,
             epoch: 0,
             accesses: 0,
+            epoch_ends: 0,
         };
         residents.follow(expert);
         residents
@@ -98,6 +101,7 @@ impl Residents {
             self.join_window_to_probation();
         }
         self.expert = expert;
+        self.measure_epoch();
         self.window = share(self.capacity, expert.window).max(1);
         let main = self.capacity - self.window.min(self.capacity);
         self.protected = share(main, PROTECTED_SHARE);
@@ -185,14 +189,18 @@ impl Residents {
             .copied()
     }
 
-    /// Note that a resident was used.
+    /// Note that a resident was used; gives its hash and cost.
     #[inline]
-    pub(crate) fn touch(&mut self, place: Place) {
+    pub(crate) fn touch(&mut self, place: Place) -> (u64, u32) {
         self.tick();
         let epoch = self.epoch;
         let link = &mut self.links[place as usize];
-        link.count = aged(link.count, link.epoch, epoch).saturating_add(1);
-        link.epoch = epoch;
+        let known = (link.hash, link.cost);
+        if link.epoch != epoch {
+            link.count = aged(link.count, link.epoch, epoch);
+            link.epoch = epoch;
+        }
+        link.count = link.count.saturating_add(1);
         let queue = link.queue;
         // A window of everything is an LRU: whoever is used belongs into it.
         if queue == self.window_name || self.window >= self.capacity {
@@ -203,6 +211,7 @@ impl Residents {
                 self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
             }
         }
+        known
     }
 
     /// Take in a new resident, and tell `leaves` who has to leave for it: never the new one itself.
@@ -222,6 +231,7 @@ impl Residents {
         let place = if self.free == NOBODY {
             self.links.push(link);
             self.history.reserve(self.links.len());
+            self.measure_epoch();
             Place::try_from(self.links.len() - 1).unwrap_or(NOBODY)
         } else {
             let place = self.free;
@@ -331,11 +341,15 @@ impl Residents {
     #[inline]
     fn tick(&mut self) {
         self.accesses += 1;
-        // By entries, not by cost: an epoch is so many uses of each.
-        if self.accesses >= u64::from(self.expert.memory) * (self.index.len() as u64).max(1) {
+        if self.accesses >= self.epoch_ends {
             self.accesses = 0;
             self.epoch = self.epoch.wrapping_add(1);
         }
+    }
+
+    /// By entries, not by cost: an epoch is so many uses of each.
+    fn measure_epoch(&mut self) {
+        self.epoch_ends = u64::from(self.expert.memory) * (self.links.len() as u64).max(1);
     }
 
     #[inline]

@@ -117,8 +117,7 @@ impl<K, V> Shelf<K, V> {
             self.expiry.touch(place, now);
         }
         self.stats.hits += 1;
-        self.residents.touch(place);
-        let (hash, cost) = (self.residents.hash_of(place), self.residents.cost_of(place));
+        let (hash, cost) = self.residents.touch(place);
         self.observe(hash, cost);
         self.entries[place as usize]
             .as_ref()
