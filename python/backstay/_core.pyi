@@ -7,7 +7,6 @@ from _typeshed import SupportsGetItem
 from backstay.metrics import Around
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
-from socket import socket
 from typing import Any, Literal, SupportsFloat, SupportsIndex, final
 from typing_extensions import Buffer, disjoint_base
 
@@ -99,10 +98,10 @@ class Batch:
         What is held in all; None once it was closed.
         """
 
-@disjoint_base
+@final
 class CacheCore:
     """
-    A bounded cache of any objects by any hashable keys. `backstay.Cache` is this with the rest of a mapping.
+    A bounded cache of any objects by any hashable keys: `backstay.Cache`, which adds the rest of a mapping.
     """
     def __contains__(self, key: Any, /) -> bool: ...
     def __delitem__(self, key: Any, /) -> None: ...
@@ -645,16 +644,9 @@ class Graph:
         """
         A graph from pairs of a service and what it depends on.
         """
-    @staticmethod
-    def from_indices(names: Iterable[str], pairs: Buffer) -> Graph:
-        """
-        A graph from the names of services and a buffer of unsigned 32-bit numbers, as in `array("I")`: of
-        every two, the first is the place of a service in `names`, the second that of what it depends on.
-        """
     def impact(self, /, name: str) -> "list[str]":
         """
-        Every service that depends on `name`, directly or not: the nearest first, and equally near ones in the
-        order they were named in.
+        Every service that depends on `name`, directly or not, the nearest first.
 
         Raises:
             UnknownService: there is no such service.
@@ -671,22 +663,19 @@ class Graph:
         """
         Every service, in the order they were named in.
         """
-    def order(self, /, *, reverse: bool = False, among: Iterable[str] | None = None) -> "list[str]":
+    def order(self, /, *, reverse: bool = False) -> "list[str]":
         """
-        Every service, dependencies first; with `reverse`, the order to stop in; with `among`, only these.
+        Every service, dependencies first; with `reverse`, the order to stop in.
 
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
-            UnknownService: one of `among` is no service.
         """
     def reduction(self, /) -> "list[tuple[str, str]]":
         """
-        The dependencies that no other chain of dependencies implies, as pairs of service and dependency. For
-        display: of at most 2,000 services.
+        The dependencies that no other chain of dependencies implies, as pairs of service and dependency.
 
         Raises:
             CycleError: services depend on one another in a circle.
-            ValueError: there are more services.
         """
     def remove(self, /, name: str) -> bool:
         """
@@ -694,7 +683,7 @@ class Graph:
         """
     def requirements(self, /, name: str) -> "list[str]":
         """
-        Every service that `name` depends on, directly or not; in the same order.
+        Every service that `name` depends on, directly or not, the nearest first.
 
         Raises:
             UnknownService: there is no such service.
@@ -907,7 +896,18 @@ class Ledger:
         """
         What `holder` holds, or None.
         """
-    def hold(self, /, holder: str, resources: Resources, *, pool: str | None = None) -> None:
+    def hold(
+        self,
+        /,
+        holder: str,
+        resources: Resources | None = None,
+        *,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        storage: int | str | None = None,
+        gpus: float | None = None,
+        pool: str | None = None,
+    ) -> None:
         """
         Reserve as `reserve` does, with no lease: to be given back with `release(holder)`.
 
@@ -1056,7 +1056,7 @@ class PortLease:
     One leased port. Give it back with `release()`, or use it in a `with` block.
     """
     def __enter__(self, /) -> PortLease: ...
-    def __exit__(self, _kind: "object", _error: "object", _traceback: "object", /) -> None: ...
+    def __exit__(self, /, *_exception: "object") -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -1067,17 +1067,6 @@ class PortLease:
     def holder(self, /) -> str:
         """
         Who leased it.
-        """
-    def listen(self, /, *, host: str = ...) -> socket:
-        """
-        Listen on the port: a socket for a service that takes one over (`pass_fds`, socket activation).
-
-        Whoever has the socket has the port: hand it over or close it before giving the lease back.
-
-        Raises:
-            NotHeld: it was given back.
-            PortHeld: a process outside the fleet listens there.
-            OSError: the system does not let us listen there.
         """
     @property
     def port(self, /) -> int:
@@ -1131,51 +1120,16 @@ class Ports:
         """
         The last port of the range.
         """
-    def lease(
-        self,
-        /,
-        holder: str,
-        *,
-        port: SupportsIndex | None = None,
-        prefer: SupportsIndex | None = None,
-        probe: bool = False,
-    ) -> PortLease:
+    def lease(self, /, holder: str, *, port: SupportsIndex | None = None, probe: bool = False) -> PortLease:
         """
-        Lease a port for `holder`: that very `port` if given, else the one it would `prefer` if that is free,
-        else one it had before, else the lowest.
+        Lease a port for `holder`: that very `port` if given, else one it had before, else the lowest.
 
-        A port named by number may lie outside the range. With `probe`, ports that a process outside the fleet
-        listens on are passed over; that costs some microseconds, and `listen` is the surer way.
+        A fixed port may lie outside the range. With `probe`, ports that a process outside the fleet listens
+        on are passed over; that costs some microseconds.
 
         Raises:
             PortHeld: another lease, or with `probe` a stranger, holds the fixed port.
             PortsExhausted: none is free.
-        """
-    def lease_run(self, /, holder: str, count: SupportsIndex) -> list[PortLease]:
-        """
-        Lease `count` ports in a row, the lowest that are free and not in quarantine: all of them, or none.
-
-        Raises:
-            PortsExhausted: there are not so many in a row.
-        """
-    def listen(
-        self, /, holder: str, *, port: SupportsIndex | None = None, host: str = ...
-    ) -> tuple[PortLease, socket]:
-        """
-        Lease a port together with a socket that listens on it, for a service that takes its socket over.
-
-        That very `port` if given, else the first that is free for the fleet and on the machine. Nobody can
-        come between.
-
-        >>> lease, sock = Ports(30000, 32000).listen("web.1")
-        >>> with lease, sock:
-        ...     sock.getsockname()[1] == lease.port
-        True
-
-        Raises:
-            PortHeld: another lease or a stranger holds the fixed port.
-            PortsExhausted: none is free.
-            OSError: the system does not let us listen there.
         """
     def release(self, /, port: SupportsIndex) -> None:
         """

@@ -15,6 +15,7 @@ import pickle
 import threading
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, MutableMapping
 from pathlib import Path
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from backstay._core import CacheCore, CacheStats
@@ -66,10 +67,6 @@ class _Flight:
             flight = _waiting.get(flight.thread)
 
 
-# Which thread waits for which flight, over all caches: a loader may use another one.
-_waiting: dict[int, _Flight] = {}
-
-
 class _Task(Generic[V]):
     """One loading on an event loop, and how many wait for it."""
 
@@ -80,7 +77,23 @@ class _Task(Generic[V]):
         self.waiting = 0
 
 
-class Cache(CacheCore, MutableMapping[K, V]):
+# All loadings under way, by cache and key; a loading keeps its cache alive, so no two have one id.
+# Bounded by the threads and tasks that load just now.
+_flights: dict[tuple[int, Hashable], _Flight] = {}
+_tasks: dict[tuple[asyncio.AbstractEventLoop, int, Hashable], _Task[Any]] = {}
+# Which thread waits for which flight: a loader may use another cache.
+_waiting: dict[int, _Flight] = {}
+
+
+if TYPE_CHECKING:
+    _Rust = CacheCore
+else:
+
+    class _Rust:
+        """Rust's class takes what stands here into itself, see `_grow`."""
+
+
+class Cache(_Rust, MutableMapping[K, V]):  # type: ignore[misc]  # final, and made one with it by `_grow`
     """A mapping that holds up to `capacity` entries, and gives up those least likely to be asked for again.
 
     Any hashable is a key, any object a value. Safe to share between threads and tasks; no lock is held while
@@ -106,25 +119,18 @@ class Cache(CacheCore, MutableMapping[K, V]):
         1
     """
 
-    __slots__ = ("__weakref__", "_flights", "_tasks")
-
-    def __init__(
-        self,
-        capacity: int,
-        *,
-        ttl: float | None = None,
-        idle: float | None = None,
-        cost: Callable[[K, V], int] | None = None,
-        timer: Callable[[], float] | None = None,
-        ahead: int = 0,
-    ) -> None:
-        # The arguments are `CacheCore.__new__`'s.
-        # Bounded by the threads and tasks that load just now.
-        self._flights: dict[Hashable, _Flight] = {}
-        self._tasks: dict[tuple[asyncio.AbstractEventLoop, K], _Task[V]] = {}
-
     if TYPE_CHECKING:
         # The methods themselves are Rust's; here is what they mean for this key and value.
+        def __init__(
+            self,
+            capacity: int,
+            *,
+            ttl: float | None = None,
+            idle: float | None = None,
+            cost: Callable[[K, V], int] | None = None,
+            timer: Callable[[], float] | None = None,
+            ahead: int = 0,
+        ) -> None: ...
         def __getitem__(self, key: K, /) -> V: ...
         def __setitem__(self, key: K, value: V, /) -> None: ...
         def __delitem__(self, key: K, /) -> None: ...
@@ -175,10 +181,10 @@ class Cache(CacheCore, MutableMapping[K, V]):
     async def _join(self, key: K, loader: Callable[[K], Awaitable[V]]) -> V:
         """Wait for the loading of `key` on this loop, which begins if there is none."""
         loop = asyncio.get_running_loop()
-        spot = (loop, key)
-        flight = self._tasks.get(spot)
+        spot = (loop, id(self), key)
+        flight = _tasks.get(spot)
         if flight is None:
-            flight = self._tasks[spot] = _Task(loop.create_task(self._fetch(spot, loader)))
+            flight = _tasks[spot] = _Task(loop.create_task(self._fetch(spot, loader)))
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -186,21 +192,21 @@ class Cache(CacheCore, MutableMapping[K, V]):
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
                 # Nobody may join a loading that is being cancelled.
-                self._tasks.pop(spot, None)
+                _tasks.pop(spot, None)
                 flight.task.cancel()
 
     async def _fetch(
-        self, spot: tuple[asyncio.AbstractEventLoop, K], loader: Callable[[K], Awaitable[V]]
+        self, spot: tuple[asyncio.AbstractEventLoop, int, K], loader: Callable[[K], Awaitable[V]]
     ) -> V:
         task = asyncio.current_task()
         try:
-            value = await loader(spot[1])
-            self._keep(spot[1], value)
+            value = await loader(spot[2])
+            self._keep(spot[2], value)
             return value
         finally:
-            flight = self._tasks.get(spot)
+            flight = _tasks.get(spot)
             if flight is not None and flight.task is task:
-                del self._tasks[spot]
+                del _tasks[spot]
 
     async def _aload_ahead(self, keys: list[K], loader: Callable[[K], Awaitable[V]]) -> None:
         for key in keys:
@@ -212,10 +218,11 @@ class Cache(CacheCore, MutableMapping[K, V]):
 
     def _load(self, key: K, loader: Callable[[K], V], ahead: bool = True) -> V:
         """Load what was missed: called by `get_or_set`."""
+        spot = (id(self), key)
         while True:
             mine = _Flight()
             # Whoever comes first finds his own flight there; one operation of a dict decides.
-            flight = self._flights.setdefault(key, mine)
+            flight = _flights.setdefault(spot, mine)
             if flight is mine:
                 break
             if (value := flight.wait(key)) is not _MISSING:
@@ -232,7 +239,7 @@ class Cache(CacheCore, MutableMapping[K, V]):
             raise
         finally:
             # Also when this thread is interrupted: then it brings neither, and the next one loads.
-            self._flights.pop(key, None)
+            _flights.pop(spot, None)
             mine.gate.release()
             # The error holds this frame, which must not hold the error.
             del mine, flight
@@ -296,3 +303,29 @@ class Cache(CacheCore, MutableMapping[K, V]):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _grow(face: type) -> type:
+    """Give Rust's class what `face` and the abstract mapping add to it, and make it what `Cache` is.
+
+    A subclass would do, but the interpreter takes the long way to a built-in method of a subclass's base: a
+    `get` would cost half as much again.
+    """
+    inherited = {
+        name: getattr(MutableMapping, name) for name in ("keys", "items", "values", "update", "__eq__")
+    }
+    own = {name: member for name, member in vars(face).items() if callable(member) or name == "__doc__"}
+    extra: dict[str, object] = {
+        "__hash__": None,
+        "__reversed__": None,
+        "__class_getitem__": classmethod(GenericAlias),
+    }
+    for name, member in {**inherited, **own, **extra}.items():
+        setattr(CacheCore, name, member)
+    CacheCore.__name__ = CacheCore.__qualname__ = "Cache"
+    MutableMapping.register(CacheCore)
+    return CacheCore
+
+
+if not TYPE_CHECKING:
+    Cache = _grow(Cache)

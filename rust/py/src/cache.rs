@@ -23,8 +23,8 @@ use crate::errors::Raise;
 use keys::{Located, Objects, hash, locate};
 pub(crate) use stats::CacheStats;
 
-/// A bounded cache of any objects by any hashable keys. `backstay.Cache` is this with the rest of a mapping.
-#[pyclass(frozen, subclass, mapping, module = "backstay.cache")]
+/// A bounded cache of any objects by any hashable keys: `backstay.Cache`, which adds the rest of a mapping.
+#[pyclass(frozen, weakref, mapping, module = "backstay.cache")]
 pub(crate) struct CacheCore {
     /// Guards one operation. Never waits for anything while it is held, so it is never contended under a GIL.
     shelf: Mutex<Objects>,
