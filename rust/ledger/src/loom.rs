@@ -46,9 +46,20 @@ fn give(books: &Books, amounts: [u64; DIMENSIONS]) {
     books.give(books.delta(amounts).unwrap());
 }
 
+/// Try every interleaving of `model`. Were there but one, the model would show nothing.
+fn every_interleaving(model: impl Fn() + Send + Sync + 'static) {
+    let tried = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = std::sync::Arc::clone(&tried);
+    loom::model(move || {
+        count.fetch_add(1, AcqRel);
+        model();
+    });
+    assert!(tried.load(Acquire) > 3, "only {tried:?} interleavings");
+}
+
 #[test]
 fn two_takers_share_what_fits_both_and_fight_for_what_does_not() {
-    loom::model(|| {
+    every_interleaving(|| {
         let books = books(3);
         let other = Arc::clone(&books);
         let thread = spawn(move || take(&other, [1, 2, 0, 1]).is_ok());
@@ -65,7 +76,7 @@ fn two_takers_share_what_fits_both_and_fight_for_what_does_not() {
 
 #[test]
 fn what_fits_is_not_refused_while_others_come_and_go() {
-    loom::model(|| {
+    every_interleaving(|| {
         let books = books(2);
         let other = Arc::clone(&books);
         let thread = spawn(move || {
@@ -81,7 +92,7 @@ fn what_fits_is_not_refused_while_others_come_and_go() {
 
 #[test]
 fn after_a_shrink_nothing_more_is_admitted() {
-    loom::model(|| {
+    every_interleaving(|| {
         let books = books(4);
         let other = Arc::clone(&books);
         let thread = spawn(move || take(&other, [3; DIMENSIONS]).is_ok());
@@ -94,7 +105,7 @@ fn after_a_shrink_nothing_more_is_admitted() {
 
 #[test]
 fn what_fits_before_and_after_a_shrink_is_not_refused_during_it() {
-    loom::model(|| {
+    every_interleaving(|| {
         let books = books(4);
         take(&books, [2; DIMENSIONS]).unwrap();
         let other = Arc::clone(&books);
@@ -109,7 +120,7 @@ fn what_fits_before_and_after_a_shrink_is_not_refused_during_it() {
 
 #[test]
 fn a_reader_never_sees_a_capacity_without_its_change() {
-    loom::model(|| {
+    every_interleaving(|| {
         let books = books(4);
         take(&books, [3; DIMENSIONS]).unwrap();
         let other = Arc::clone(&books);
@@ -123,7 +134,7 @@ fn a_reader_never_sees_a_capacity_without_its_change() {
 
 #[test]
 fn several_at_once_do_not_mix_with_one_alone() {
-    loom::model(|| {
+    every_interleaving(|| {
         let books = books(3);
         let other = Arc::clone(&books);
         let thread = spawn(move || take(&other, [2; DIMENSIONS]).is_ok());
@@ -144,7 +155,7 @@ fn memory(bytes: u64) -> Amounts {
 
 #[test]
 fn a_reservation_is_given_back_once_whoever_tries() {
-    loom::model(|| {
+    every_interleaving(|| {
         let scope = std::sync::Arc::new(Scope::new("p", memory(1)));
         let all = scope.parcel(memory(1)).unwrap();
         let slot = Arc::new(Slot::new("a".into(), scope, Weak::new()));
@@ -160,8 +171,39 @@ fn a_reservation_is_given_back_once_whoever_tries() {
 }
 
 #[test]
+fn what_a_holder_holds_is_never_seen_half_changed() {
+    every_interleaving(|| {
+        let scope = std::sync::Arc::new(Scope::new("p", Amounts::from_array([3; DIMENSIONS])));
+        let slot = Arc::new(Slot::new("a".into(), scope, Weak::new()));
+        let [one, two] = [1, 2].map(|each| Amounts::from_array([each; DIMENSIONS]));
+        let generation = slot.reserve(slot.scope.parcel(one).unwrap()).unwrap();
+        slot.release(Some(generation)).unwrap();
+        let other = Arc::clone(&slot);
+        let thread = spawn(move || other.held(None));
+        slot.reserve(slot.scope.parcel(two).unwrap()).unwrap();
+        let seen = thread.join().unwrap();
+        assert!(seen.is_none_or(|seen| seen == two), "{seen:?}");
+    });
+}
+
+#[test]
+fn two_in_a_quota_fight_for_its_last_part() {
+    every_interleaving(|| {
+        let machine = std::sync::Arc::new(Scope::new("machine", memory(3)));
+        let fleet = Scope::inside(&machine, "fleet", [None, Some(1), None, None]);
+        let fleet = std::sync::Arc::new(fleet);
+        let one = fleet.parcel(memory(1)).unwrap();
+        let inside = std::sync::Arc::clone(&fleet);
+        let thread = spawn(move || inside.take(one).is_ok());
+        let mine = fleet.take(one).is_ok();
+        assert!(mine != thread.join().unwrap(), "one of them fits");
+        assert_eq!((fleet.read().0, machine.read().0), (memory(1), memory(1)));
+    });
+}
+
+#[test]
 fn a_quota_is_kept_and_refuses_nothing_that_fits() {
-    loom::model(|| {
+    every_interleaving(|| {
         let machine = std::sync::Arc::new(Scope::new("machine", memory(3)));
         let fleet = std::sync::Arc::new(Scope::inside(
             &machine,

@@ -187,8 +187,8 @@ pub(crate) struct Packed<W> {
     capacity: [AtomicU64; DIMENSIONS],
     /// Over `capacity` and `free` together.
     sequence: Sequence,
-    /// One change of capacity at a time. Takers never wait for it.
-    resizing: Mutex<()>,
+    /// The capacity again, and the turn of `sequence`: one change at a time. Takers never wait for it.
+    resizing: Mutex<([u64; DIMENSIONS], u64)>,
 }
 
 impl<W: Word> Packed<W> {
@@ -200,7 +200,7 @@ impl<W: Word> Packed<W> {
             layout,
             capacity: capacity.map(AtomicU64::new),
             sequence: Sequence::default(),
-            resizing: Mutex::new(()),
+            resizing: Mutex::new((capacity, 0)),
         })
     }
 
@@ -309,10 +309,10 @@ impl<W: Word> Packed<W> {
         if let Some(d) = (0..DIMENSIONS).find(|&d| capacity[d] > most[d]) {
             return Err(Dimension::ALL[d]);
         }
-        let _one = self.resizing.lock();
-        self.sequence.write(|| {
-            let before: [i64; DIMENSIONS] =
-                std::array::from_fn(|d| self.capacity[d].load(Acquire).cast_signed());
+        let mut resizing = self.resizing.lock();
+        let (now, turn) = &mut *resizing;
+        let before = std::mem::replace(now, capacity).map(u64::cast_signed);
+        self.sequence.write(turn, || {
             for (cell, &amount) in self.capacity.iter().zip(&capacity) {
                 cell.store(amount, Release);
             }

@@ -2,7 +2,9 @@
 //!
 //! A writer makes the number odd, changes the words, and makes it even again. A reader that finds the same
 //! even number before and after has seen no change half-way; it never makes a writer wait. Writers must
-//! exclude one another by other means, store with `Release`, and readers load with `Acquire`.
+//! exclude one another by other means, store with `Release`, and readers load with `Acquire`. They remember what they
+//! stored instead of loading it: loom takes a writer's own load for the last that could matter, and would then not
+//! try it between the loads of a reader.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -30,12 +32,12 @@ impl Sequence {
         }
     }
 
-    /// Change what `read` reads. One writer at a time.
-    pub(crate) fn write<T>(&self, change: impl FnOnce() -> T) -> T {
-        let before = self.0.load(Relaxed);
-        self.0.store(before + 1, Relaxed);
+    /// Change what `read` reads. One writer at a time; `turn` begins at 0 and is handed from each to the next.
+    pub(crate) fn write<T>(&self, turn: &mut u64, change: impl FnOnce() -> T) -> T {
+        self.0.store(*turn + 1, Relaxed);
         let value = change();
-        self.0.store(before + 2, Release);
+        *turn += 2;
+        self.0.store(*turn, Release);
         value
     }
 }

@@ -10,11 +10,18 @@ use crate::sync::{AtomicU64, Mutex};
 #[derive(Debug)]
 pub(crate) struct Wide {
     /// One writer at a time; held for some loads and stores.
-    writing: Mutex<()>,
-    /// Over `used` and `capacity` together.
+    writing: Mutex<Written>,
+    /// Over `used` and `capacity` together, which are what was written, for readers.
     sequence: Sequence,
     used: [AtomicU64; DIMENSIONS],
     capacity: [AtomicU64; DIMENSIONS],
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    used: [u64; DIMENSIONS],
+    capacity: [u64; DIMENSIONS],
+    turn: u64,
 }
 
 fn load(cells: &[AtomicU64; DIMENSIONS]) -> [u64; DIMENSIONS] {
@@ -46,19 +53,27 @@ fn check(
 impl Wide {
     pub(crate) fn new(capacity: [u64; DIMENSIONS]) -> Self {
         Self {
-            writing: Mutex::new(()),
+            writing: Mutex::new(Written {
+                capacity,
+                ..Written::default()
+            }),
             sequence: Sequence::default(),
             used: Default::default(),
             capacity: capacity.map(AtomicU64::new),
         }
     }
 
+    fn set_used(&self, written: &mut Written, used: [u64; DIMENSIONS]) {
+        written.used = used;
+        let set = || store(&self.used, used);
+        self.sequence.write(&mut written.turn, set);
+    }
+
     pub(crate) fn take(&self, want: [u64; DIMENSIONS]) -> Result<(), Short> {
-        let _one = self.writing.lock();
-        let used = load(&self.used);
-        check(want, used, load(&self.capacity))?;
-        let after = std::array::from_fn(|d| used[d] + want[d]);
-        self.sequence.write(|| store(&self.used, after));
+        let mut written = self.writing.lock();
+        let used = written.used;
+        check(want, used, written.capacity)?;
+        self.set_used(&mut written, std::array::from_fn(|d| used[d] + want[d]));
         Ok(())
     }
 
@@ -72,24 +87,24 @@ impl Wide {
         wants: &[[u64; DIMENSIONS]],
         granted: &mut [bool],
     ) -> [u64; DIMENSIONS] {
-        let _one = self.writing.lock();
-        let (before, capacity) = (load(&self.used), load(&self.capacity));
+        let mut written = self.writing.lock();
+        let before = written.used;
         let mut used = before;
         for (want, granted) in wants.iter().zip(granted) {
-            *granted = check(*want, used, capacity).is_ok();
+            *granted = check(*want, used, written.capacity).is_ok();
             if *granted {
                 used = std::array::from_fn(|d| used[d] + want[d]);
             }
         }
-        self.sequence.write(|| store(&self.used, used));
+        self.set_used(&mut written, used);
         std::array::from_fn(|d| used[d] - before[d])
     }
 
     pub(crate) fn give(&self, amounts: [u64; DIMENSIONS]) {
-        let _one = self.writing.lock();
-        let used = load(&self.used);
+        let mut written = self.writing.lock();
+        let used = written.used;
         let after = std::array::from_fn(|d| used[d] - amounts[d]);
-        self.sequence.write(|| store(&self.used, after));
+        self.set_used(&mut written, after);
     }
 
     pub(crate) fn read(&self) -> ([u64; DIMENSIONS], [u64; DIMENSIONS]) {
@@ -98,8 +113,10 @@ impl Wide {
     }
 
     pub(crate) fn resize(&self, capacity: [u64; DIMENSIONS]) -> [u64; DIMENSIONS] {
-        let _one = self.writing.lock();
-        self.sequence.write(|| store(&self.capacity, capacity));
-        load(&self.used)
+        let mut written = self.writing.lock();
+        written.capacity = capacity;
+        let set = || store(&self.capacity, capacity);
+        self.sequence.write(&mut written.turn, set);
+        written.used
     }
 }
