@@ -11,7 +11,7 @@ pub(crate) enum Books {
     /// Any one machine.
     Packed(Packed<WideWord>),
     /// Capacities that need more than 124 bits together: whole data centres in one pool.
-    Wide(Box<Wide>),
+    Wide(Wide),
 }
 
 /// Amounts as the books of one pool count them: worked out once, taken and given back often.
@@ -36,7 +36,7 @@ impl Books {
         let capacity = capacity.as_array();
         match Packed::new(capacity) {
             Some(packed) => Self::Packed(packed),
-            None => Self::Wide(Box::new(Wide::new(capacity))),
+            None => Self::Wide(Wide::new(capacity)),
         }
     }
 
