@@ -7,6 +7,7 @@ from _typeshed import SupportsGetItem
 from backstay.metrics import Around
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
+from socket import socket
 from typing import Any, Literal, SupportsFloat, SupportsIndex, final
 from typing_extensions import Buffer, disjoint_base
 
@@ -644,9 +645,16 @@ class Graph:
         """
         A graph from pairs of a service and what it depends on.
         """
+    @staticmethod
+    def from_indices(names: Iterable[str], pairs: Buffer) -> Graph:
+        """
+        A graph from the names of services and a buffer of unsigned 32-bit numbers, as in `array("I")`: of
+        every two, the first is the place of a service in `names`, the second that of what it depends on.
+        """
     def impact(self, /, name: str) -> "list[str]":
         """
-        Every service that depends on `name`, directly or not, the nearest first.
+        Every service that depends on `name`, directly or not: the nearest first, and equally near ones in the
+        order they were named in.
 
         Raises:
             UnknownService: there is no such service.
@@ -663,19 +671,22 @@ class Graph:
         """
         Every service, in the order they were named in.
         """
-    def order(self, /, *, reverse: bool = False) -> "list[str]":
+    def order(self, /, *, reverse: bool = False, among: Iterable[str] | None = None) -> "list[str]":
         """
-        Every service, dependencies first; with `reverse`, the order to stop in.
+        Every service, dependencies first; with `reverse`, the order to stop in; with `among`, only these.
 
         Raises:
             CycleError: services depend on one another in a circle; `path` is a shortest such one.
+            UnknownService: one of `among` is no service.
         """
     def reduction(self, /) -> "list[tuple[str, str]]":
         """
-        The dependencies that no other chain of dependencies implies, as pairs of service and dependency.
+        The dependencies that no other chain of dependencies implies, as pairs of service and dependency. For
+        display: of at most 2,000 services.
 
         Raises:
             CycleError: services depend on one another in a circle.
+            ValueError: there are more services.
         """
     def remove(self, /, name: str) -> bool:
         """
@@ -683,7 +694,7 @@ class Graph:
         """
     def requirements(self, /, name: str) -> "list[str]":
         """
-        Every service that `name` depends on, directly or not, the nearest first.
+        Every service that `name` depends on, directly or not; in the same order.
 
         Raises:
             UnknownService: there is no such service.
@@ -896,18 +907,7 @@ class Ledger:
         """
         What `holder` holds, or None.
         """
-    def hold(
-        self,
-        /,
-        holder: str,
-        resources: Resources | None = None,
-        *,
-        cpus: float | None = None,
-        memory: int | str | None = None,
-        storage: int | str | None = None,
-        gpus: float | None = None,
-        pool: str | None = None,
-    ) -> None:
+    def hold(self, /, holder: str, resources: Resources, *, pool: str | None = None) -> None:
         """
         Reserve as `reserve` does, with no lease: to be given back with `release(holder)`.
 
@@ -1056,7 +1056,7 @@ class PortLease:
     One leased port. Give it back with `release()`, or use it in a `with` block.
     """
     def __enter__(self, /) -> PortLease: ...
-    def __exit__(self, /, *_exception: "object") -> None: ...
+    def __exit__(self, _kind: "object", _error: "object", _traceback: "object", /) -> None: ...
     def __repr__(self, /) -> str: ...
     @property
     def held(self, /) -> bool:
@@ -1067,6 +1067,17 @@ class PortLease:
     def holder(self, /) -> str:
         """
         Who leased it.
+        """
+    def listen(self, /, *, host: str = ...) -> socket:
+        """
+        Listen on the port: a socket for a service that takes one over (`pass_fds`, socket activation).
+
+        Whoever has the socket has the port: hand it over or close it before giving the lease back.
+
+        Raises:
+            NotHeld: it was given back.
+            PortHeld: a process outside the fleet listens there.
+            OSError: the system does not let us listen there.
         """
     @property
     def port(self, /) -> int:
@@ -1120,16 +1131,51 @@ class Ports:
         """
         The last port of the range.
         """
-    def lease(self, /, holder: str, *, port: SupportsIndex | None = None, probe: bool = False) -> PortLease:
+    def lease(
+        self,
+        /,
+        holder: str,
+        *,
+        port: SupportsIndex | None = None,
+        prefer: SupportsIndex | None = None,
+        probe: bool = False,
+    ) -> PortLease:
         """
-        Lease a port for `holder`: that very `port` if given, else one it had before, else the lowest.
+        Lease a port for `holder`: that very `port` if given, else the one it would `prefer` if that is free,
+        else one it had before, else the lowest.
 
-        A fixed port may lie outside the range. With `probe`, ports that a process outside the fleet listens
-        on are passed over; that costs some microseconds.
+        A port named by number may lie outside the range. With `probe`, ports that a process outside the fleet
+        listens on are passed over; that costs some microseconds, and `listen` is the surer way.
 
         Raises:
             PortHeld: another lease, or with `probe` a stranger, holds the fixed port.
             PortsExhausted: none is free.
+        """
+    def lease_run(self, /, holder: str, count: SupportsIndex) -> list[PortLease]:
+        """
+        Lease `count` ports in a row, the lowest that are free and not in quarantine: all of them, or none.
+
+        Raises:
+            PortsExhausted: there are not so many in a row.
+        """
+    def listen(
+        self, /, holder: str, *, port: SupportsIndex | None = None, host: str = ...
+    ) -> tuple[PortLease, socket]:
+        """
+        Lease a port together with a socket that listens on it, for a service that takes its socket over.
+
+        That very `port` if given, else the first that is free for the fleet and on the machine. Nobody can
+        come between.
+
+        >>> lease, sock = Ports(30000, 32000).listen("web.1")
+        >>> with lease, sock:
+        ...     sock.getsockname()[1] == lease.port
+        True
+
+        Raises:
+            PortHeld: another lease or a stranger holds the fixed port.
+            PortsExhausted: none is free.
+            OSError: the system does not let us listen there.
         """
     def release(self, /, port: SupportsIndex) -> None:
         """
