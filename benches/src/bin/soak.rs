@@ -15,6 +15,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use backstay_cache::{Cache, Limit};
 use backstay_graph::{Condition, Graph};
 use backstay_ledger::{Amounts, Pool, Ports};
 use backstay_registry::{Instance, Registry};
@@ -69,11 +70,12 @@ struct Structures {
     ports: Ports,
     registry: Registry,
     series: Series,
+    cache: Cache<String, Box<[u8]>>,
 }
 
 impl Structures {
     /// Operations that one turn counts for.
-    const PER_TURN: u64 = 8;
+    const PER_TURN: u64 = 10;
 
     fn new() -> Self {
         let capacity = Amounts {
@@ -86,6 +88,7 @@ impl Structures {
             ports: Ports::new(30_000, 31_999).unwrap(),
             registry: Registry::new(),
             series: Series::new(),
+            cache: Cache::new(Limit::Entries(10_000)),
         }
     }
 
@@ -100,6 +103,7 @@ impl Structures {
             self.books(&name);
             self.names(&name);
             calls.with(&[&name]).inc();
+            self.answers(&name, turn);
             if turn.is_multiple_of(4096) {
                 self.rarely(&calls, turn);
             }
@@ -124,6 +128,13 @@ impl Structures {
         self.registry.register(instance).unwrap();
         black_box(self.registry.lookup(name));
         self.registry.deregister(name).unwrap();
+    }
+
+    /// Two operations: look into the cache, and keep an answer there, each of another size.
+    fn answers(&self, name: &str, turn: u64) {
+        black_box(self.cache.get(name));
+        let size = usize::try_from(turn % 512).unwrap_or_default();
+        let _ = self.cache.insert(name.to_owned(), vec![0; size].into());
     }
 
     /// What happens per deploy or per scrape.

@@ -15,6 +15,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use backstay_cache::{Cache, Limit};
 use backstay_graph::{Condition, Graph};
 use backstay_ledger::{Amounts, Pool, Ports};
 use backstay_mcp::{Envelope, Limits, RawJson, Rewrite};
@@ -39,6 +40,8 @@ const WORKLOADS: &[Workload] = &[
     ("graph: a service comes and goes", graph_change),
     ("registry: look up among 10,000", registry_look_up),
     ("registry: register + deregister", registry_change),
+    ("cache: get among 10,000", cache_get),
+    ("cache: insert into a full one", cache_insert),
     ("telemetry: counter inc", counter),
     ("telemetry: find by two labels and inc", counter_by_labels),
     ("telemetry: histogram observe", histogram),
@@ -183,6 +186,30 @@ fn registry_change(times: u64) {
     for _ in 0..times {
         let _ = black_box(registry.register(instance("new", "new.1")));
         black_box(registry.deregister("new.1"));
+    }
+}
+
+const ENTRIES: u64 = 10_000;
+
+fn cache() -> Cache<u64, u64> {
+    let cache = Cache::new(Limit::Entries(ENTRIES));
+    for key in 0..ENTRIES {
+        let _ = cache.insert(key, key);
+    }
+    cache
+}
+
+fn cache_get(times: u64) {
+    let cache = cache();
+    for turn in 0..times {
+        black_box(cache.get(black_box(&(turn % ENTRIES))));
+    }
+}
+
+fn cache_insert(times: u64) {
+    let cache = cache();
+    for turn in 0..times {
+        let _ = black_box(cache.insert(black_box(ENTRIES + turn), turn));
     }
 }
 
