@@ -68,12 +68,11 @@ fn take_knowing(
     for pair in pairs {
         let (service, on) = ends_of(pair)?;
         for end in [service, on] {
-            ends.push(match known.find(end.as_ptr().addr()) {
-                Some(node) => End::Known(node),
-                None => {
-                    names.push(as_str(end)?);
-                    End::Named(names.len() - 1)
-                }
+            ends.push(if let Some(node) = known.find(end.as_ptr().addr()) {
+                End::Known(node)
+            } else {
+                names.push(as_str(end)?);
+                End::Named(names.len() - 1)
             });
         }
     }

@@ -20,9 +20,12 @@ const MOST: usize = 3;
 /// first. Strings that are made for each call are found by their text.
 pub(super) struct Children<T> {
     /// Made with the first child. The lock guards one look or one exchange.
-    near: OnceLock<Box<[Mutex<Option<Near<T>>>]>>,
+    near: OnceLock<Box<[Place<T>]>>,
     by_text: Recent<Py<T>>,
 }
+
+/// Where one child is kept.
+type Place<T> = Mutex<Option<Near<T>>>;
 
 /// A child, and the objects that it was asked for by: held, so that their addresses stay theirs.
 struct Near<T> {

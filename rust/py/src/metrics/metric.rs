@@ -160,11 +160,11 @@ impl<S: core::Handle, T: PyClass + Into<PyClassInitializer<T>>> Metric<S, T> {
             let labels = labels.join(", ");
             return Err(PyTypeError::new_err(format!("the labels are {labels}")));
         }
-        let value = |label: &Box<str>| {
+        let value = |label: &str| {
             let missing = || PyTypeError::new_err(format!("label `{label}` is missing"));
-            text(by_name.get_item(&**label)?.ok_or_else(missing)?)
+            text(by_name.get_item(label)?.ok_or_else(missing)?)
         };
-        labels.iter().map(value).collect()
+        labels.iter().map(|label| value(label)).collect()
     }
 
     pub(super) fn remove(&self, values: &Bound<'_, PyTuple>) -> PyResult<bool> {

@@ -152,7 +152,7 @@ impl Registry {
     fn with_tool<'py>(&self, tool: Bound<'py, PyString>) -> PyResult<Bound<'py, PyTuple>> {
         let asked = [tool];
         let look = || Ok(self.core.with_tool(asked[0].to_str()?));
-        answer(&self.tools, &asked, look, |name| name.to_string())
+        answer(&self.tools, &asked, look, ToString::to_string)
     }
 
     /// The names of all services, sorted.
