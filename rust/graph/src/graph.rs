@@ -68,9 +68,13 @@ impl Graph {
     }
 
     /// Add a service, unless it is there.
+    #[inline]
     pub fn add(&mut self, name: &str) -> Node {
+        let bound = self.bound();
         let node = self.names.intern(name);
-        self.answers.grow(self.bound());
+        if node.index() == bound {
+            self.answers.grow(bound + 1);
+        }
         node
     }
 
@@ -181,6 +185,12 @@ impl Graph {
     /// The service of a number, if there is one.
     pub fn at(&self, index: usize) -> Option<Node> {
         self.names.at(index)
+    }
+
+    /// Whether this is the name of a service; quicker than asking for the name.
+    #[inline]
+    pub fn is_name(&self, node: Node, name: &str) -> bool {
+        self.names.is_name(node, name)
     }
 
     /// The name of a service.

@@ -4,6 +4,8 @@
 //! four allocations. The table is our own, because a general one keeps its marks and its entries apart: here a
 //! look-up touches one cache line of it, and [`Names::intern_all`] has many of those under way at once.
 
+use std::ops::Range;
+
 use ahash::RandomState;
 
 use crate::Node;
@@ -12,9 +14,12 @@ use crate::Node;
 const ABREAST: usize = 64;
 
 /// Numbered names. A number stays a name's own until the name is forgotten, and is not used again.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Names {
     hasher: RandomState,
+    /// For names of 8 to 16 bytes one multiplication is hash enough; by secret keys, so that nobody can choose
+    /// names that meet.
+    keys: (u64, u64),
     /// Open addressing with linear probing; a power of two long and at most three eighths full: then
     /// nearly every search ends where it begins, and the processor guesses so.
     slots: Vec<Slot>,
@@ -42,25 +47,26 @@ const EMPTY: Slot = Slot {
     number: VACANT,
 };
 
-/// Whether two texts are the same; names are short, and a call to compare them would cost more than this.
+/// Whether two texts are the same. Most names have 8 to 16 bytes, and two comparisons are less than a call.
 #[inline]
 fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    if a.len() > 16 {
-        return a == b;
+    match (ends(a), ends(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
     }
-    let eight = (
-        a.first_chunk::<8>(),
-        b.first_chunk::<8>(),
-        a.last_chunk::<8>(),
-        b.last_chunk::<8>(),
-    );
-    if let (Some(a), Some(b), Some(a_end), Some(b_end)) = eight {
-        return a == b && a_end == b_end;
+}
+
+/// The whole text, if it has 8 to 16 bytes: its first eight and its last eight.
+#[inline]
+fn ends(text: &[u8]) -> Option<(u64, u64)> {
+    if text.len() > 16 {
+        return None;
     }
-    a.iter().zip(b).all(|(a, b)| a == b)
+    let (first, last) = (text.first_chunk()?, text.last_chunk()?);
+    Some((u64::from_le_bytes(*first), u64::from_le_bytes(*last)))
 }
 
 /// Not of the table: a name that was just asked for.
@@ -79,10 +85,36 @@ impl Slot {
     }
 }
 
+impl Default for Names {
+    fn default() -> Self {
+        let hasher = RandomState::default();
+        Self {
+            keys: (hasher.hash_one(1), hasher.hash_one(2)),
+            hasher,
+            slots: Vec::new(),
+            text: String::new(),
+            ends: Vec::new(),
+            gone: Vec::new(),
+            known: 0,
+        }
+    }
+}
+
 impl Names {
     #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is cut off was folded in"
+    )]
     fn tag(&self, name: &str) -> u32 {
-        (self.hasher.hash_one(name.as_bytes()) >> 32) as u32
+        match ends(name.as_bytes()) {
+            Some((first, last)) => {
+                let (first, last) = (first ^ self.keys.0, last ^ self.keys.1 ^ name.len() as u64);
+                let product = u128::from(first) * u128::from(last);
+                ((product >> 96) ^ (product >> 32)) as u32
+            }
+            None => (self.hasher.hash_one(name.as_bytes()) >> 32) as u32,
+        }
     }
 
     /// Where the search for a tag begins: its highest bits, as many as the table needs. Only for a table.
@@ -92,8 +124,19 @@ impl Names {
     }
 
     /// The number of a name, made if new.
+    #[inline]
     pub(crate) fn intern(&mut self, name: &str) -> Node {
-        self.intern_tagged(self.tag(name), name)
+        let tag = self.tag(name);
+        if !self.slots.is_empty() {
+            let number = self.slots[self.stop(tag)].number;
+            if number != VACANT {
+                let node = Node::new(number as usize);
+                if self.is_name(node, name) {
+                    return node;
+                }
+            }
+        }
+        self.intern_tagged(tag, name)
     }
 
     /// The numbers of many names, those that are new made in turn.
@@ -109,25 +152,26 @@ impl Names {
         for names in names.chunks(ABREAST) {
             let first = numbers.len();
             let mut slots = [EMPTY; ABREAST];
-            for (at, name) in names.iter().enumerate() {
-                let again = at >= 2 && equal(names[at - 2].as_bytes(), name.as_bytes());
-                slots[at] = if again {
+            let (mut two_before, mut before) = (&[][..], &[][..]);
+            for (slot, &name) in slots.iter_mut().zip(names) {
+                let text = name.as_bytes();
+                *slot = if !text.is_empty() && equal(two_before, text) {
                     AGAIN
                 } else {
                     let tag = self.tag(name);
                     let number = self.slots[self.stop(tag)].number;
                     Slot { tag, number }
                 };
+                (two_before, before) = (before, text);
             }
-            for (at, name) in names.iter().enumerate() {
-                let Slot { tag, number } = slots[at];
+            for (at, (&Slot { tag, number }, name)) in slots.iter().zip(names).enumerate() {
                 let node = match number {
                     VACANT => self.intern_tagged(tag, name),
                     REPEATED => numbers[first + at - 2],
                     number => {
-                        let (start, end) = self.span(number as usize);
-                        if equal(&self.text.as_bytes()[start..end], name.as_bytes()) {
-                            Node::new(number as usize)
+                        let node = Node::new(number as usize);
+                        if self.is_name(node, name) {
+                            node
                         } else {
                             self.intern_tagged(tag, name)
                         }
@@ -138,7 +182,9 @@ impl Names {
         }
     }
 
-    #[inline]
+    /// The number of a name that is most likely new.
+    #[cold]
+    #[inline(never)]
     fn intern_tagged(&mut self, tag: u32, name: &str) -> Node {
         let at = match self.find(tag, name) {
             Ok((_, node)) => return node,
@@ -176,7 +222,7 @@ impl Names {
             }
             if slot.tag == tag {
                 let node = Node::new(slot.number as usize);
-                if equal(self.name(node).as_bytes(), name.as_bytes()) {
+                if self.is_name(node, name) {
                     return Ok((at, node));
                 }
             }
@@ -217,19 +263,20 @@ impl Names {
         }
     }
 
-    #[inline]
-    fn span(&self, number: usize) -> (usize, usize) {
-        let start = if number == 0 {
-            0
-        } else {
-            self.ends[number - 1]
-        };
-        (start, self.ends[number])
+    pub(crate) fn name(&self, node: Node) -> &str {
+        &self.text[self.span(node)]
     }
 
-    pub(crate) fn name(&self, node: Node) -> &str {
-        let (start, end) = self.span(node.index());
-        &self.text[start..end]
+    #[inline]
+    pub(crate) fn is_name(&self, node: Node, name: &str) -> bool {
+        equal(&self.text.as_bytes()[self.span(node)], name.as_bytes())
+    }
+
+    #[inline]
+    fn span(&self, node: Node) -> Range<usize> {
+        let number = node.index();
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[number]
     }
 
     /// The node of a number, if it has a name.

@@ -1,7 +1,9 @@
 //! From a list of pairs to a graph, as fast as the objects can be looked at.
 //!
-//! A few dozen pairs at a time: first the objects, then the numbers of those that were met before (told by their
-//! address), then the numbers of all other names in one go.
+//! Objects that were met before are told by their address. Where each edge has objects of its own, names are looked
+//! up one by one as long as the table of names is near, and many at a time when each look-up waits for memory.
+
+use std::ops::Range;
 
 use backstay_graph::Node;
 use pyo3::exceptions::PyValueError;
@@ -14,106 +16,105 @@ use super::state::State;
 /// How many pairs are taken together.
 const ABREAST: usize = 64;
 
-/// One end of an edge.
-#[derive(Clone, Copy)]
-enum End {
-    Known(Node),
-    /// It has a name, at this place among those to be looked up.
-    Named(usize),
-}
+/// Of more services than this, the names are too far away to be looked up one by one.
+const FAR: usize = 16_384;
 
 /// The graph of a list of pairs of a service and what it depends on.
 pub(super) fn load(edges: &Bound<'_, PyList>) -> PyResult<State> {
     let mut state = State::default();
+    let mut known = Identities::default();
     let count = edges.len();
     state.graph.reserve(count);
-    let mut known = Identities::default();
-    let mut pairs = Vec::with_capacity(ABREAST);
     for start in (0..count).step_by(ABREAST) {
-        pairs.clear();
-        for at in start..count.min(start + ABREAST) {
-            pairs.push(edges.get_item(at)?);
-        }
-        if known.given_up() {
-            take(&mut state, &pairs)?;
+        let places = start..count.min(start + ABREAST);
+        if known.given_up() && state.graph.bound() > FAR {
+            take_many(&mut state, edges, places)?;
         } else {
-            take_knowing(&mut state, &mut known, &pairs)?;
+            take(&mut state, &mut known, edges, places)?;
         }
     }
     Ok(state)
 }
 
-/// Take pairs over by their names alone.
-fn take(state: &mut State, pairs: &[Bound<'_, PyAny>]) -> PyResult<()> {
+/// Take pairs over one by one.
+fn take(
+    state: &mut State,
+    known: &mut Identities,
+    edges: &Bound<'_, PyList>,
+    places: Range<usize>,
+) -> PyResult<()> {
+    let mut nodes = Vec::with_capacity(ABREAST);
+    let mut last = None;
+    for place in places {
+        let pair = edges.get_item(place)?;
+        let (service, on) = ends_of(&pair)?;
+        // Mostly, what a service depends on stands together.
+        let service = number(state, known, service, last)?;
+        last = Some(service);
+        nodes.push((service, number(state, known, on, None)?));
+    }
+    state.graph.depend_all(nodes);
+    Ok(())
+}
+
+/// The number of an object's name, which may be that of `likely`.
+#[inline]
+fn number(
+    state: &mut State,
+    known: &mut Identities,
+    end: Borrowed<'_, '_, PyAny>,
+    likely: Option<Node>,
+) -> PyResult<Node> {
+    if let Some(node) = known.find(end.as_ptr().addr()) {
+        return Ok(node);
+    }
+    let name = as_str(end)?;
+    let text = name.to_str()?;
+    if let Some(likely) = likely
+        && state.graph.is_name(likely, text)
+    {
+        known.missed();
+        return Ok(likely);
+    }
+    let node = state.graph.add(text);
+    if state.keep(node, &name, text) {
+        known.note(name.as_ptr().addr(), node);
+    } else {
+        known.missed();
+    }
+    Ok(node)
+}
+
+/// Take pairs over by their names, all at once.
+fn take_many(state: &mut State, edges: &Bound<'_, PyList>, places: Range<usize>) -> PyResult<()> {
+    let mut pairs = Vec::with_capacity(ABREAST);
+    for place in places {
+        pairs.push(edges.get_item(place)?);
+    }
     let mut names = Vec::with_capacity(2 * ABREAST);
-    for pair in pairs {
+    for pair in &pairs {
         let (service, on) = ends_of(pair)?;
         names.push(as_str(service)?);
         names.push(as_str(on)?);
     }
-    let nodes = numbers(state, &names, |_, _, _| ())?;
-    let edges = nodes.chunks_exact(2).map(|pair| (pair[0], pair[1]));
-    state.graph.depend_all(edges);
-    Ok(())
-}
-
-/// Take pairs over, by identity where possible.
-fn take_knowing(
-    state: &mut State,
-    known: &mut Identities,
-    pairs: &[Bound<'_, PyAny>],
-) -> PyResult<()> {
-    let mut names = Vec::with_capacity(2 * ABREAST);
-    let mut ends = Vec::with_capacity(2 * ABREAST);
-    for pair in pairs {
-        let (service, on) = ends_of(pair)?;
-        for end in [service, on] {
-            ends.push(if let Some(node) = known.find(end.as_ptr().addr()) {
-                End::Known(node)
-            } else {
-                names.push(as_str(end)?);
-                End::Named(names.len() - 1)
-            });
-        }
-    }
-    let nodes = numbers(state, &names, |node, name, new| {
-        if new {
-            known.note(name.as_ptr().addr(), node);
-        } else {
-            known.missed();
-        }
-    })?;
-    let node = |end| match end {
-        End::Known(node) => node,
-        End::Named(place) => nodes[place],
-    };
-    let edges = ends.chunks_exact(2);
-    let edges = edges.map(|ends| (node(ends[0]), node(ends[1])));
-    state.graph.depend_all(edges);
-    Ok(())
-}
-
-/// The numbers of names; `found` hears of each whether it is new.
-fn numbers<'a, 'py>(
-    state: &mut State,
-    names: &[Borrowed<'a, 'py, PyString>],
-    mut found: impl FnMut(Node, Borrowed<'a, 'py, PyString>, bool),
-) -> PyResult<Vec<Node>> {
     let mut texts = Vec::with_capacity(2 * ABREAST);
-    for name in names {
+    for name in &names {
         texts.push(name.to_str()?);
     }
     let mut nodes = Vec::with_capacity(2 * ABREAST);
     state.graph.add_all(&texts, &mut nodes);
     for ((name, text), &node) in names.iter().zip(texts).zip(&nodes) {
-        found(node, *name, state.keep(node, name, text));
+        state.keep(node, name, text);
     }
-    Ok(nodes)
+    let pairs = nodes.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+    state.graph.depend_all(pairs);
+    Ok(())
 }
 
 type Ends<'a, 'py> = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>);
 
 /// The two ends of an edge. Asking for the exact type first is a comparison, not a call.
+#[inline]
 fn ends_of<'a, 'py>(edge: &'a Bound<'py, PyAny>) -> PyResult<Ends<'a, 'py>> {
     let pair = match edge.cast_exact::<PyTuple>() {
         Ok(pair) => pair,
@@ -127,6 +128,7 @@ fn ends_of<'a, 'py>(edge: &'a Bound<'py, PyAny>) -> PyResult<Ends<'a, 'py>> {
     }
 }
 
+#[inline]
 fn as_str<'a, 'py>(end: Borrowed<'a, 'py, PyAny>) -> PyResult<Borrowed<'a, 'py, PyString>> {
     match end.cast_exact::<PyString>() {
         Ok(name) => Ok(name),
