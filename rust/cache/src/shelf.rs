@@ -128,6 +128,9 @@ impl<K, V> Shelf<K, V> {
     #[inline]
     pub fn miss(&mut self, now: u64) -> Spill<K, V> {
         self.stats.misses += 1;
+        if self.expiry.unused() {
+            return Spill::default();
+        }
         self.sweep_up_to(now, SWEEP, None)
     }
 

@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::errors::Raise;
-use keys::{Located, Objects, hash, locate};
+use keys::{Found, Located, Objects, find, hash, locate};
 pub(crate) use stats::CacheStats;
 
 /// A bounded cache of any objects by any hashable keys: `backstay.Cache`, which adds the rest of a mapping.
@@ -82,9 +82,9 @@ impl CacheCore {
     fn get<'py>(
         &self,
         key: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.look_up(key)?.or(default))
+        Ok(self.look_up(key)?.or_else(|| default.cloned()))
     }
 
     fn __getitem__<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -385,14 +385,35 @@ impl CacheCore {
         key: &Bound<'py, PyAny>,
         now: u64,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Located { mut shelf, place } = locate(&self.shelf, key, hash(key)?)?;
-        if let Some(value) = place.and_then(|place| shelf.hit(place, now)) {
-            return Ok(Some(value.bind(key.py()).clone()));
-        }
-        let left = shelf.miss(now);
-        drop(shelf);
-        drop(left);
-        Ok(None)
+        let hash = hash(key)?;
+        let locked = self.shelf.lock();
+        let place = match find(&locked, key, hash) {
+            Found::At(place) => Some(place),
+            Found::Nowhere => None,
+            Found::Unsure => {
+                drop(locked);
+                return self.ask_at(key, hash, now);
+            }
+        };
+        Ok(used(
+            Located {
+                shelf: locked,
+                place,
+            },
+            now,
+            key.py(),
+        ))
+    }
+
+    /// [`Self::look_up_at`] where Python must be asked which key is meant.
+    #[cold]
+    fn ask_at<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        hash: u64,
+        now: u64,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(used(locate(&self.shelf, key, hash)?, now, key.py()))
     }
 
     fn insert(
@@ -445,14 +466,33 @@ impl CacheCore {
     /// The time in milliseconds, where anything depends on it.
     #[inline]
     fn now(&self, py: Python<'_>) -> PyResult<u64> {
-        if !self.timed.load(Ordering::Relaxed) {
-            return Ok(0);
+        if self.timed.load(Ordering::Relaxed) {
+            self.tell_time(py)
+        } else {
+            Ok(0)
         }
+    }
+
+    #[inline(never)]
+    fn tell_time(&self, py: Python<'_>) -> PyResult<u64> {
         match &self.timer {
             Some(timer) => milliseconds(timer.bind(py).call0()?.extract()?, "the timer's time"),
             None => Ok(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
         }
     }
+}
+
+/// Use what was found, or count that nothing was.
+#[inline]
+fn used<'py>(located: Located<'_>, now: u64, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    let Located { mut shelf, place } = located;
+    if let Some(value) = place.and_then(|place| shelf.hit(place, now)) {
+        return Some(value.bind(py).clone());
+    }
+    let left = shelf.miss(now);
+    drop(shelf);
+    drop(left);
+    None
 }
 
 /// How many keys what-followed-what knows: a few times what the cache holds, for it is those not held that matter.

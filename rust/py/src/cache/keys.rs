@@ -7,8 +7,9 @@
 use backstay_cache::{Place, Shelf};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyInt, PyString};
 
 /// A shelf of Python's objects.
 pub(crate) type Objects = Shelf<Py<PyAny>, Py<PyAny>>;
@@ -32,6 +33,31 @@ pub(crate) fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
     Ok((product as u64) ^ (product >> 64) as u64)
 }
 
+/// Where a key is, as far as that can be told without running anybody's code.
+pub(crate) enum Found {
+    At(Place),
+    Nowhere,
+    /// Python must be asked whether it is the same as another one: [`locate`] does.
+    Unsure,
+}
+
+/// Find `key` on a locked shelf.
+#[inline]
+pub(crate) fn find(shelf: &Objects, key: &Bound<'_, PyAny>, hash: u64) -> Found {
+    let mut unsure = false;
+    let place = shelf.find(hash, |other| {
+        same(other.bind(key.py()), key).unwrap_or_else(|| {
+            unsure = true;
+            false
+        })
+    });
+    match place {
+        Some(place) => Found::At(place),
+        None if unsure => Found::Unsure,
+        None => Found::Nowhere,
+    }
+}
+
 /// Lock the shelf and find `key` on it.
 #[inline]
 pub(crate) fn locate<'a>(
@@ -40,26 +66,23 @@ pub(crate) fn locate<'a>(
     hash: u64,
 ) -> PyResult<Located<'a>> {
     let locked = shelf.lock();
-    let mut unsure = None;
-    let place = locked.find(hash, |other| {
-        let answer = same(other.bind(key.py()), key);
-        if answer.is_none() {
-            unsure.get_or_insert_with(|| other.clone_ref(key.py()));
+    let place = match find(&locked, key, hash) {
+        Found::At(place) => Some(place),
+        Found::Nowhere => None,
+        Found::Unsure => {
+            drop(locked);
+            return ask(shelf, key, hash);
         }
-        answer == Some(true)
-    });
-    if place.is_some() || unsure.is_none() {
-        return Ok(Located {
-            shelf: locked,
-            place,
-        });
-    }
-    drop(locked);
-    ask(shelf, key, hash)
+    };
+    Ok(Located {
+        shelf: locked,
+        place,
+    })
 }
 
 /// Find `key` where Python must be asked.
 #[cold]
+#[inline(never)]
 fn ask<'a>(shelf: &'a Mutex<Objects>, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<Located<'a>> {
     let py = key.py();
     // Held, so that no other key takes the address of one that was compared.
@@ -106,8 +129,28 @@ fn same(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> {
     if other.is(key) {
         return Some(true);
     }
-    let plain = other.is_exact_instance_of::<PyString>() && key.is_exact_instance_of::<PyString>()
-        || other.is_exact_instance_of::<PyInt>() && key.is_exact_instance_of::<PyInt>()
-        || other.is_exact_instance_of::<PyBytes>() && key.is_exact_instance_of::<PyBytes>();
+    if other.get_type_ptr() != key.get_type_ptr() {
+        return None;
+    }
+    if key.is_exact_instance_of::<PyString>() {
+        return Some(same_text(other, key));
+    }
+    let plain = key.is_exact_instance_of::<PyInt>() || key.is_exact_instance_of::<PyBytes>();
     plain.then(|| other.eq(key).unwrap_or(false))
+}
+
+/// Whether two texts are equal, asked of their type itself: the long way through any object's `==` costs nearly as
+/// much again as comparing.
+#[inline]
+#[expect(
+    unsafe_code,
+    reason = "PyO3 has no comparison of texts that copies neither"
+)]
+fn same_text(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the GIL is held and both are `str`; the answer is `True`, `False` or an error, and ours.
+    let answer = unsafe {
+        let answer = ffi::PyUnicode_RichCompare(other.as_ptr(), key.as_ptr(), ffi::Py_EQ);
+        Bound::from_owned_ptr_or_err(key.py(), answer)
+    };
+    answer.is_ok_and(|answer| answer.is(&*PyBool::new(key.py(), true)))
 }
