@@ -85,7 +85,7 @@ test-full: test soak ## And what takes longer: cold installs, soaks
 	$(BIN)/pytest -q -m full
 
 # For the machine at hand, in a folder of its own: other flags would rebuild everything else.
-NATIVE_CARGO = CARGO_TARGET_DIR=$(TARGET)/native cargo --config 'build.rustflags=["-C", "target-cpu=native"]'
+NATIVE_CARGO = CARGO_TARGET_DIR=$(abspath $(TARGET))/native cargo --config 'build.rustflags=["-C", "target-cpu=native"]'
 
 .PHONY: bench
 bench: ## Comparisons with what a user would otherwise take, built for the machine at hand
