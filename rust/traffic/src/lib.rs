@@ -1,0 +1,19 @@
+//! Who gets a call, and whether now: balancing, circuit breakers, rate limits, retry budgets, queues.
+//!
+//! Each part is a small structure that knows no fleet, no protocol and no clock: whoever asks says what time it
+//! is ([`Time`]), so that a test can live through an hour in a microsecond. The gateway is to put them in the
+//! order of a call; it does not yet.
+
+mod balance;
+mod breaker;
+mod bulkhead;
+mod rate;
+mod retry;
+mod time;
+
+pub use balance::{Balance, Candidate, Policy};
+pub use breaker::{Breaker, BreakerConfig, Open, State};
+pub use bulkhead::{Bulkhead, BulkheadConfig, Place, Shed, Ticket};
+pub use rate::{Limited, Limiter, Rate};
+pub use retry::{Backoff, Budget};
+pub use time::Time;
