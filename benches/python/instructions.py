@@ -22,9 +22,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BASELINE = ROOT / "benches" / "instructions.json"
-TOLERANCE = 0.05
-SHORT, LONG = 200, 1200
-"""Operations of the two runs: enough for rare work (a table that grows) to average out."""
+TOLERANCE = 0.10
+SHORT, LONG = 1_000, 11_000
+"""Operations of the two runs: enough for rare work (a table that grows) and for what random seeds make of the
+preparation to average out."""
+TRIES = 3
+"""How often a workload that seems to have become worse is counted before that is believed."""
 SLOW = "graph: order"
 """Workloads whose one operation is a thousand times the others'."""
 
@@ -95,6 +98,10 @@ def main() -> None:
     for name in chosen:
         took = measured[name] = per_operation(program, name)
         was = known.get(name)
+        for _ in range(TRIES - 1):
+            if was is None or took <= was * (1 + TOLERANCE):
+                break
+            took = measured[name] = min(took, per_operation(program, name))
         change = "" if was is None else f"{took / was - 1:+8.1%}"
         print(f"{name:48} {took:12,.0f} {change}", flush=True)
         if was is not None and took > was * (1 + TOLERANCE):
