@@ -5,6 +5,7 @@
 //! - [`envelope`]: one JSON-RPC message is *read*, never rebuilt. [`Envelope::parse`]
 //!   validates the whole JSON, notes where `id`, `method`, `params.name` and their kin
 //!   stand, and [`Envelope::rewrite`] splices others in. Everything else passes as bytes.
+//! - [`modern`]: the words of 2026-07-28, the version without sessions: metadata, headers, results.
 //! - [`upstream`]: [`Upstream`] is one live connection to one instance, over
 //!   whatever transport: handshake, calls, progress, what the server asks in return.
 //! - [`list`]: every page of tools, resources, templates or prompts.
@@ -30,17 +31,18 @@ pub mod compliance;
 pub mod envelope;
 pub mod jsonrpc;
 pub mod list;
+pub mod modern;
 mod raw;
 pub mod sse;
 pub mod transport;
 pub mod upstream;
 pub mod version;
 
-pub use envelope::{Envelope, EnvelopeError, Kind, Limits, Rewrite};
+pub use envelope::{Edit, Envelope, EnvelopeError, Kind, Limits, Rewrite};
 pub use jsonrpc::RpcError;
 pub use raw::RawJson;
 pub use upstream::{
     Call, CallError, CallSink, CallTag, CloseReason, Endpoint, HandshakeError, Inbound, Outgoing,
     Pipes, Reply, ServerInfo, Target, Upstream, UpstreamConfig,
 };
-pub use version::Version;
+pub use version::{Era, Version};

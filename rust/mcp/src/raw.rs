@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::envelope::{EnvelopeError, Limits, scan};
+use crate::envelope::{self, Edit, EnvelopeError, Limits, scan};
 
 /// One whole, valid JSON value as bytes; a clone shares them.
 ///
@@ -33,6 +33,11 @@ impl RawJson {
     /// What `serde_json` refuses: a map whose keys are not strings, or a `Serialize` that fails.
     pub fn write<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
         Ok(Self(Bytes::from(serde_json::to_vec(value)?)))
+    }
+
+    /// A literal; what it says is for its tests.
+    pub(crate) const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
     }
 
     /// A JSON string.
@@ -73,6 +78,22 @@ impl RawJson {
     /// Whether it is an object.
     pub fn is_object(&self) -> bool {
         self.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    /// An object with some members edited; anything else stays what it is. What is not edited stays byte for byte.
+    #[must_use]
+    pub fn with_members(&self, edits: &[Edit<'_>]) -> Self {
+        if !self.is_object() {
+            return self.clone();
+        }
+        let mut out = Vec::with_capacity(self.0.len() + 64);
+        envelope::edited(&self.0, edits, &mut out);
+        Self::trusted(out.into())
+    }
+
+    /// The value of one member, if it is an object that has it.
+    pub fn member(&self, key: &str) -> Option<Self> {
+        envelope::member(&self.0, key).map(|value| Self(self.0.slice_ref(value)))
     }
 
     /// Reads it into a type.

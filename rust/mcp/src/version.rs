@@ -18,6 +18,43 @@ pub enum Version {
     V2025_11_25,
 }
 
+/// How two sides agree on what they speak (2026-07-28, "Versioning and Compatibility").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Era {
+    /// A handshake and a session, in one of [`Version`].
+    Legacy,
+    /// No session: each request says what it speaks, which is [`MODERN`].
+    Modern,
+}
+
+impl Era {
+    /// As it is written in lock files and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+        }
+    }
+}
+
+impl fmt::Display for Era {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// The one version without sessions.
+pub const MODERN: &str = "2026-07-28";
+
+/// Every version that is spoken here, newest first: what an unsupported one is answered with.
+pub const SPOKEN: [&str; 5] = [
+    MODERN,
+    Version::V2025_11_25.as_str(),
+    Version::V2025_06_18.as_str(),
+    Version::V2025_03_26.as_str(),
+    Version::V2024_11_05.as_str(),
+];
+
 /// A version nobody here speaks.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("protocol version `{0}` is not one of {list}", list = Version::LIST)]
@@ -91,6 +128,20 @@ mod tests {
             assert_eq!(version.as_str().parse(), Ok(version));
         }
         assert_eq!(Version::ALL.map(Version::as_str).join(", "), Version::LIST);
+    }
+
+    #[test]
+    fn what_is_spoken_is_every_version_newest_first() {
+        let mut newest_first = SPOKEN;
+        newest_first.sort_unstable_by(|one, other| other.cmp(one));
+        assert_eq!(newest_first, SPOKEN);
+        assert!(Version::ALL.iter().all(|it| SPOKEN.contains(&it.as_str())));
+        assert_eq!(SPOKEN.len(), Version::ALL.len() + 1);
+    }
+
+    #[test]
+    fn the_modern_version_cannot_be_had_by_a_handshake() {
+        assert_eq!(Version::negotiate(MODERN), Version::LATEST);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(crate) struct Layout {
     pub(crate) reference: Span,
     pub(crate) ref_name: Span,
     pub(crate) ref_uri: Span,
+    /// `params.inputResponses` and `params.requestState` of a retry (2026-07-28).
+    pub(crate) input_responses: Span,
+    pub(crate) request_state: Span,
     pub(crate) meta: Span,
     /// `params._meta.progressToken`.
     pub(crate) token: Span,
@@ -76,6 +79,8 @@ static PARAMS: &[Key] = &[
     key("requestId", |it| &mut it.request_id),
     key("progressToken", |it| &mut it.reported_token),
     key("protocolVersion", |it| &mut it.version),
+    key("inputResponses", |it| &mut it.input_responses),
+    key("requestState", |it| &mut it.request_state),
     Key {
         name: "ref",
         place: |it| &mut it.reference,

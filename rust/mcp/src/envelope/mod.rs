@@ -9,8 +9,9 @@ mod error;
 mod excerpt;
 #[doc(hidden)]
 pub mod fuzz;
-mod layout;
+pub(crate) mod layout;
 mod limits;
+mod members;
 mod rewrite;
 pub(crate) mod scan;
 
@@ -23,6 +24,8 @@ pub use error::EnvelopeError;
 pub(crate) use excerpt::excerpt;
 use layout::Layout;
 pub use limits::Limits;
+pub use members::Edit;
+pub(crate) use members::{edited, member};
 pub use rewrite::Rewrite;
 pub(crate) use rewrite::join_lines;
 use scan::{Scanner, Span};
@@ -252,6 +255,26 @@ impl Envelope {
     /// `params.requestId` of a cancellation, as it is spelled.
     pub fn request_id(&self) -> Option<RawJson> {
         self.raw(self.layout.request_id)
+    }
+
+    /// `params.inputResponses` of a retry (2026-07-28).
+    pub fn input_responses(&self) -> Option<RawJson> {
+        self.raw(self.layout.input_responses)
+    }
+
+    /// `params.requestState` of a retry (2026-07-28), as it is spelled.
+    pub fn request_state(&self) -> Option<RawJson> {
+        self.raw(self.layout.request_state)
+    }
+
+    /// `params._meta`, borrowed; empty where there is none.
+    pub fn meta_bytes(&self) -> &[u8] {
+        self.at(self.layout.meta)
+    }
+
+    /// `result`, borrowed; empty where there is none.
+    pub fn result_bytes(&self) -> &[u8] {
+        self.at(self.layout.result)
     }
 
     fn at(&self, span: Span) -> &[u8] {

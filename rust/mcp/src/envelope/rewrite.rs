@@ -3,10 +3,12 @@
 use bytes::Bytes;
 
 use super::Envelope;
+use super::members::{self, Edit, Patches};
 use super::scan::Span;
 use crate::raw::{RawJson, write_string};
 
-/// What to put in the place of what stands there. A part the message lacks is not added.
+/// What to put in the place of what stands there. A part the message lacks is not added, but for what the
+/// edits of `params`, `meta` and `result` set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rewrite<'a> {
     /// Another `id`.
@@ -25,11 +27,32 @@ pub struct Rewrite<'a> {
     pub reported_token: Option<&'a RawJson>,
     /// Another `params.requestId`, of a cancellation.
     pub request_id: Option<&'a RawJson>,
+    /// Other members of `params`; `_meta` is not for these.
+    pub params: &'a [Edit<'a>],
+    /// Other members of `params._meta`.
+    pub meta: &'a [Edit<'a>],
+    /// Other members of `result`.
+    pub result: &'a [Edit<'a>],
 }
 
-enum Piece<'a> {
+/// What is put somewhere.
+#[derive(Clone, Copy)]
+pub(super) enum Piece<'a> {
     Raw(&'a RawJson),
+    /// Becomes a JSON string.
     Text(&'a str),
+    /// Punctuation.
+    Plain(&'static str),
+}
+
+impl Piece<'_> {
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Raw(raw) => out.extend_from_slice(raw.as_bytes()),
+            Self::Text(text) => write_string(out, text),
+            Self::Plain(text) => out.extend_from_slice(text.as_bytes()),
+        }
+    }
 }
 
 impl Envelope {
@@ -57,6 +80,9 @@ impl Envelope {
             with.request_id
                 .map(|id| (places.request_id, Piece::Raw(id))),
         ];
+        if !(with.params.is_empty() && with.meta.is_empty() && with.result.is_empty()) {
+            return self.edit_into(with, edits.into_iter().flatten(), out);
+        }
         edits.sort_unstable_by_key(|edit| edit.as_ref().map_or(0, |(span, _)| span.start));
         let bytes = self.bytes();
         let mut done = 0;
@@ -66,13 +92,53 @@ impl Envelope {
             .filter(|(span, _)| !span.is_empty())
         {
             out.extend_from_slice(&bytes[done..span.range().start]);
-            match piece {
-                Piece::Raw(raw) => out.extend_from_slice(raw.as_bytes()),
-                Piece::Text(text) => write_string(out, text),
-            }
+            piece.write(out);
             done = span.range().end;
         }
         out.extend_from_slice(&bytes[done..]);
+    }
+
+    /// The rewriting that also changes members: only where a message passes from one era to the other.
+    #[cold]
+    #[inline(never)]
+    fn edit_into<'a>(
+        &self,
+        with: &Rewrite<'a>,
+        fixed: impl Iterator<Item = (Span, Piece<'a>)>,
+        out: &mut Vec<u8>,
+    ) {
+        let places = &self.layout;
+        let bytes = self.bytes();
+        let mut patches: Patches<'a> = fixed.filter(|(span, _)| !span.is_empty()).collect();
+        let is_object = |span: Span| bytes[span.range()].first() == Some(&b'{');
+        if is_object(places.result) {
+            members::plan(bytes, places.result, with.result, &[], &mut patches);
+        }
+        let sets_meta = with.meta.iter().any(Edit::adds);
+        if is_object(places.meta) {
+            members::plan(bytes, places.meta, with.meta, &[], &mut patches);
+        } else if !places.meta.is_empty() && sets_meta {
+            patches.push((places.meta, Piece::Plain("{")));
+            members::fresh(with.meta, places.meta.end, &mut patches);
+            patches.push((Span::at(places.meta.end), Piece::Plain("}")));
+        }
+        let new_meta = if places.meta.is_empty() && sets_meta {
+            with.meta
+        } else {
+            &[]
+        };
+        if is_object(places.params) {
+            members::plan(bytes, places.params, with.params, new_meta, &mut patches);
+        } else if places.params.is_empty()
+            && !places.method.is_empty()
+            && (!new_meta.is_empty() || with.params.iter().any(Edit::adds))
+        {
+            let end = places.method.end;
+            patches.push((Span::at(end), Piece::Plain(",\"params\":{")));
+            members::fresh_with_meta(with.params, new_meta, end, &mut patches);
+            patches.push((Span::at(end), Piece::Plain("}")));
+        }
+        members::apply(bytes, &mut patches, out);
     }
 }
 

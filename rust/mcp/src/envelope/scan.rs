@@ -18,6 +18,14 @@ impl Span {
         self.start == self.end
     }
 
+    /// No bytes, at a place.
+    pub(crate) fn at(place: u32) -> Self {
+        Self {
+            start: place,
+            end: place,
+        }
+    }
+
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -75,6 +83,15 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// Over text that was validated as a part of a message, and so is neither too long nor not UTF-8.
+    pub(crate) fn again(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            max_depth: Limits::DEEPEST,
+        }
+    }
+
     pub(crate) fn slice(&self, span: Span) -> &'a [u8] {
         &self.bytes[span.range()]
     }
@@ -113,6 +130,18 @@ impl<'a> Scanner<'a> {
         &mut self,
         depth: usize,
         mut field: impl FnMut(&mut Self, &'a [u8]) -> Result<(), EnvelopeError>,
+    ) -> Result<Span, EnvelopeError> {
+        self.members(depth, |scanner, key| {
+            let key = scanner.slice(key);
+            field(scanner, key)
+        })
+    }
+
+    /// As [`Scanner::object`], with the place of each key.
+    pub(crate) fn members(
+        &mut self,
+        depth: usize,
+        mut field: impl FnMut(&mut Self, Span) -> Result<(), EnvelopeError>,
     ) -> Result<Span, EnvelopeError> {
         self.peek();
         let start = self.at;
@@ -229,13 +258,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key with its quotes, and the colon behind it.
-    fn key(&mut self) -> Result<&'a [u8], EnvelopeError> {
+    fn key(&mut self) -> Result<Span, EnvelopeError> {
         if self.peek() != Some(b'"') {
             return Err(self.wrong("a key"));
         }
         let span = self.string()?;
         self.take(b':', "`:`")?;
-        Ok(self.slice(span))
+        Ok(span)
     }
 
     fn string(&mut self) -> Result<Span, EnvelopeError> {

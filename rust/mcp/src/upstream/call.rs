@@ -96,6 +96,11 @@ impl Reply {
         self.0.id_bytes()
     }
 
+    /// The answer, every byte of it, under our id.
+    pub fn envelope(&self) -> &Envelope {
+        &self.0
+    }
+
     /// The answer with the client's id in the place of ours.
     pub fn with_id(&self, id: &RawJson) -> Bytes {
         self.0.rewrite(&Rewrite {
