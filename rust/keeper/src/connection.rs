@@ -4,6 +4,7 @@
 //! one writes replies and events in the order they are given. Neither can stall
 //! the fleet: a daemon that does not read is disconnected.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,12 +53,37 @@ pub(crate) enum Said {
     Gone,
 }
 
+/// The descriptors that go with a frame.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum With {
+    #[default]
+    Nothing,
+    Pipes(Arc<McpPipes>),
+    Socket(Arc<OwnedFd>),
+}
+
+impl From<Option<Arc<McpPipes>>> for With {
+    fn from(pipes: Option<Arc<McpPipes>>) -> Self {
+        pipes.map_or(Self::Nothing, Self::Pipes)
+    }
+}
+
+impl With {
+    fn borrowed(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Pipes(pipes) => pipes.borrowed().to_vec(),
+            Self::Socket(socket) => vec![socket.as_fd()],
+        }
+    }
+}
+
 /// One frame to send.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) json: Bytes,
     pub(crate) raw: Bytes,
-    pub(crate) pipes: Option<Arc<McpPipes>>,
+    pub(crate) with: With,
     /// The event's number, if it is news.
     pub(crate) seq: Option<u64>,
 }
@@ -235,14 +261,11 @@ async fn write(
     while let Some(Outgoing {
         json,
         raw,
-        pipes,
+        with,
         seq,
     }) = frames.recv().await
     {
-        let fds = pipes
-            .as_ref()
-            .map(|pipes| pipes.borrowed().to_vec())
-            .unwrap_or_default();
+        let fds = with.borrowed();
         let frame = Frame {
             json,
             raw,

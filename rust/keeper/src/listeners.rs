@@ -82,23 +82,24 @@ pub(crate) fn bind_own(path: &Path) -> Result<(UnixListener, SocketFile), StartE
         .map_err(|source| StartError::System { source })
 }
 
-fn bind_tcp(name: &str, address: SocketAddr) -> Result<(OwnedFd, SocketAddr), StartError> {
-    let bound = || -> io::Result<(OwnedFd, SocketAddr)> {
-        let family = if address.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
-        };
-        let socket =
-            rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // Connections of a former fleet may linger; they are no reason to refuse.
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        rustix::net::bind(&socket, &address)?;
-        rustix::net::listen(&socket, BACKLOG)?;
-        let bound = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
-        Ok((socket, bound))
+/// A socket that listens at `address`, and where that is: a port of 0 is the system's choice.
+pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
     };
-    bound().map_err(|source| match source.kind() {
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Connections of a former fleet may linger; they are no reason to refuse.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    let bound = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
+    Ok((socket, bound))
+}
+
+fn bind_tcp(name: &str, address: SocketAddr) -> Result<(OwnedFd, SocketAddr), StartError> {
+    listen_tcp(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::PortTaken {
             name: name.to_owned(),
             address,

@@ -9,7 +9,7 @@ use backstay_supervisor::wire::message::{KeeperInfo, Outcome};
 use bytes::Bytes;
 
 use super::Fleet;
-use crate::connection::{Arrival, Connection, Outgoing, Said, reply};
+use crate::connection::{Arrival, Connection, Outgoing, Said, With, reply};
 use crate::held::Held;
 use crate::ring::encode;
 
@@ -19,7 +19,7 @@ impl Fleet {
         let outgoing = Outgoing {
             json: recorded.json,
             raw: Bytes::new(),
-            pipes,
+            with: pipes.into(),
             seq: Some(recorded.seq),
         };
         self.send(outgoing);
@@ -59,7 +59,7 @@ impl Fleet {
         let plain = |json| Outgoing {
             json,
             raw: Bytes::new(),
-            pipes: None,
+            with: With::Nothing,
             seq: None,
         };
         self.send(plain(reply(request, Outcome::Attached(info))));
@@ -84,11 +84,11 @@ impl Fleet {
         });
     }
 
-    pub(super) fn answer(&mut self, id: u64, outcome: Outcome) {
+    pub(super) fn answer(&mut self, id: u64, outcome: Outcome, with: With) {
         self.send(Outgoing {
             json: reply(id, outcome),
             raw: Bytes::new(),
-            pipes: None,
+            with,
             seq: None,
         });
     }
@@ -110,7 +110,7 @@ fn adopted(held: &Held, last: u64) -> Outgoing {
     Outgoing {
         json: encode(last, event),
         raw: held.note.clone(),
-        pipes: held.pipes.clone(),
+        with: held.pipes.clone().into(),
         seq: None,
     }
 }

@@ -4,11 +4,12 @@
 //! one order. It never waits for an instance or for the daemon: orders and frames
 //! are queued, and a full queue is an error told at once.
 //!
-//! Here the books are kept; [`orders`] is what the daemon asks of them, [`attached`] what it is told, [`ending`] how
-//! the whole fleet ends.
+//! Here the books are kept; [`orders`] is what the daemon asks of them, [`attached`] what it is told, [`listening`]
+//! the sockets it has held, [`ending`] how the whole fleet ends.
 
 mod attached;
 mod ending;
+mod listening;
 mod orders;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ use tokio::time::Instant;
 
 use self::attached::next_said;
 use self::ending::{CLOSING, until};
+use self::listening::Listeners;
 use crate::closing::Closing;
-use crate::connection::{Arrival, Connection, Said};
+use crate::connection::{Arrival, Connection, Said, With};
 use crate::held::Held;
 use crate::instance::{Change, Report};
 use crate::keep::Surroundings;
@@ -36,6 +38,8 @@ pub(crate) struct Fleet {
     surroundings: Surroundings,
     clock: Instant,
     instances: BTreeMap<String, Held>,
+    /// Sockets that listen for the daemon and its successors.
+    listeners: Listeners,
     /// Instances with pipes, counted so that each start need not.
     servers: usize,
     started: u64,
@@ -73,6 +77,7 @@ impl Fleet {
             surroundings,
             clock: Instant::now(),
             instances: BTreeMap::new(),
+            listeners: Listeners::default(),
             servers: 0,
             started: 0,
             ring: Ring::default(),
@@ -134,11 +139,14 @@ impl Fleet {
             Some(arrival) = self.arrivals.recv() => self.attach(arrival),
             said = next_said(&mut self.connection) => match said {
                 Said::Request { request: Request { id, command }, raw } => {
-                    let outcome = self.carry_out(command, &raw).unwrap_or_else(Outcome::Refused);
-                    self.answer(id, outcome);
+                    let (outcome, with) = self
+                        .carry_out(command, &raw)
+                        .unwrap_or_else(|refusal| (Outcome::Refused(refusal), With::Nothing));
+                    self.answer(id, outcome, with);
                 }
                 Said::Malformed { id, reason } => {
-                    self.answer(id, Outcome::Refused(Refusal::Malformed { reason }));
+                    let refused = Outcome::Refused(Refusal::Malformed { reason });
+                    self.answer(id, refused, With::Nothing);
                 }
                 Said::Gone => self.disconnect("it closed the connection"),
             },

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::Fleet;
+use crate::connection::With;
 use crate::held::Held;
 use crate::instance::{Instance, Order};
 
@@ -24,7 +25,11 @@ const INSTANCES_MAX: usize = 2048;
 const ORDERS: usize = 16;
 
 impl Fleet {
-    pub(super) fn carry_out(&mut self, command: Command, raw: &Bytes) -> Result<Outcome, Refusal> {
+    pub(super) fn carry_out(
+        &mut self,
+        command: Command,
+        raw: &Bytes,
+    ) -> Result<(Outcome, With), Refusal> {
         match command {
             Command::Start { spec } => self.start(*spec)?,
             Command::Stop { name } => self.order(&name, Order::Stop)?.wanted = false,
@@ -42,13 +47,15 @@ impl Fleet {
             }
             Command::Acknowledge { seq } => self.acknowledged = self.acknowledged.max(Some(seq)),
             Command::List => {
-                return Ok(Outcome::Instances(
-                    self.instances
-                        .values()
-                        .map(|held| held.view.clone())
-                        .collect(),
-                ));
+                let views = self.instances.values().map(|held| held.view.clone());
+                return Ok((Outcome::Instances(views.collect()), With::Nothing));
             }
+            Command::Listen { name, address } => {
+                self.open()?;
+                let (socket, address) = self.listeners.listen(name, address)?;
+                return Ok((Outcome::Listening(address), With::Socket(socket)));
+            }
+            Command::Unlisten { except } => self.listeners.close_others(&except),
             Command::Shutdown if self.closing.is_none() => self.close("the daemon asks"),
             Command::Shutdown => {}
             Command::Attach { .. } => {
@@ -57,7 +64,7 @@ impl Fleet {
                 });
             }
         }
-        Ok(Outcome::Done)
+        Ok((Outcome::Done, With::Nothing))
     }
 
     fn start(&mut self, spec: InstanceSpec) -> Result<(), Refusal> {

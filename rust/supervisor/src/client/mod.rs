@@ -7,6 +7,8 @@
 mod pump;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use tokio::net::unix::pid_t;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use pump::{Outgoing, Waiting, pack, read, write};
+use pump::{Answer, Outgoing, Waiting, pack, read, write};
 
 use crate::address;
 use crate::event::{InstanceView, Reported};
@@ -223,7 +225,8 @@ impl KeeperClient {
                 },
                 note,
             )
-            .await?,
+            .await?
+            .0,
         )
     }
 
@@ -235,9 +238,32 @@ impl KeeperClient {
         self.order(Command::Acknowledge { seq }).await
     }
 
+    /// Has the keeper hold a listening TCP socket, and gives a duplicate of it. A daemon that asks for what a
+    /// former one asked for gets the same socket: connections that came in between wait in it.
+    pub async fn listen(
+        &self,
+        name: &str,
+        address: SocketAddr,
+    ) -> Result<(OwnedFd, SocketAddr), KeeperError> {
+        let command = Command::Listen {
+            name: name.to_owned(),
+            address,
+        };
+        let (outcome, fds) = self.ask(command, Bytes::new()).await?;
+        match (outcome, fds.into_iter().next()) {
+            (Outcome::Listening(address), Some(socket)) => Ok((socket, address)),
+            (other, _) => done(other).and(Err(KeeperError::Answer)),
+        }
+    }
+
+    /// Has the keeper close every socket of [`Self::listen`] but those of these names.
+    pub async fn unlisten(&self, except: Vec<String>) -> Result<(), KeeperError> {
+        self.order(Command::Unlisten { except }).await
+    }
+
     /// What the keeper holds.
     pub async fn list(&self) -> Result<Vec<InstanceView>, KeeperError> {
-        match self.ask(Command::List, Bytes::new()).await? {
+        match self.ask(Command::List, Bytes::new()).await?.0 {
             Outcome::Instances(instances) => Ok(instances),
             other => done(other).and(Err(KeeperError::Answer)),
         }
@@ -249,10 +275,10 @@ impl KeeperClient {
     }
 
     async fn order(&self, command: Command) -> Result<(), KeeperError> {
-        done(self.ask(command, Bytes::new()).await?)
+        done(self.ask(command, Bytes::new()).await?.0)
     }
 
-    async fn ask(&self, command: Command, raw: Bytes) -> Result<Outcome, KeeperError> {
+    async fn ask(&self, command: Command, raw: Bytes) -> Result<Answer, KeeperError> {
         let (reply, answer) = oneshot::channel();
         let asking = async {
             // The writer numbers requests: it alone knows their order on the wire.
@@ -277,6 +303,8 @@ fn done(outcome: Outcome) -> Result<(), KeeperError> {
     match outcome {
         Outcome::Done => Ok(()),
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Attached(_) | Outcome::Instances(_) => Err(KeeperError::Answer),
+        Outcome::Attached(_) | Outcome::Instances(_) | Outcome::Listening(_) => {
+            Err(KeeperError::Answer)
+        }
     }
 }

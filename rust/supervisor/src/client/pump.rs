@@ -16,11 +16,14 @@ use crate::wire::frame::{Frame, FrameError, JSON_MAX};
 use crate::wire::message::{Message, Outcome, Refusal, Request};
 use crate::wire::socket::{self, Inbox};
 
+/// What came of a request, and the descriptors that came with it.
+pub(super) type Answer = (Outcome, Vec<OwnedFd>);
+
 /// A request on its way, and who waits for its reply.
 pub(super) struct Outgoing {
     pub(super) request: Request,
     pub(super) raw: Bytes,
-    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) reply: oneshot::Sender<Answer>,
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -31,7 +34,7 @@ impl std::fmt::Debug for Outgoing {
 
 /// Requests sent and not yet answered, by id; gone (`None`) once the connection is.
 /// Held for one map operation at a time, so a plain lock is enough.
-pub(super) type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Outcome>>>>>;
+pub(super) type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
 
 pub(super) fn pack(request: &Request, raw: Bytes) -> Result<Frame, KeeperError> {
     let json = serde_json::to_vec(request).map_err(|_| KeeperError::Answer)?;
@@ -63,7 +66,8 @@ pub(super) async fn write(
             Ok(frame) => frame,
             Err(error) => {
                 let reason = error.to_string();
-                let _asker_gone = reply.send(Outcome::Refused(Refusal::Malformed { reason }));
+                let refused = Outcome::Refused(Refusal::Malformed { reason });
+                let _asker_gone = reply.send((refused, Vec::new()));
                 continue;
             }
         };
@@ -93,7 +97,7 @@ pub(super) async fn read(
                     .as_mut()
                     .and_then(|waiting| waiting.remove(&id));
                 if let Some(asker) = asker {
-                    let _asker_gone = asker.send(outcome);
+                    let _asker_gone = asker.send((outcome, fds));
                 }
             }
             Ok(Message::Event {

@@ -1,5 +1,7 @@
 //! What the frames mean: requests of the daemon, replies and events of the keeper.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -69,6 +71,18 @@ pub enum Command {
         /// The process it is about: a note for a former one is dropped.
         pid: Option<i32>,
     },
+    /// Hold a listening TCP socket for this daemon and its successors; the reply brings it.
+    Listen {
+        /// What it is for; a socket of that name and address is the one that is held already.
+        name: String,
+        /// Where it listens.
+        address: SocketAddr,
+    },
+    /// Close the sockets of [`Command::Listen`] whose names are not among these.
+    Unlisten {
+        /// Names of those to keep.
+        except: Vec<String>,
+    },
     /// What the keeper holds.
     List,
     /// End all instances, the daemon and the keeper.
@@ -107,6 +121,8 @@ pub enum Outcome {
     Attached(KeeperInfo),
     /// The instances held.
     Instances(Vec<InstanceView>),
+    /// It listens there; the socket is the frame's descriptor.
+    Listening(SocketAddr),
     /// Not done, and why.
     Refused(Refusal),
 }
@@ -174,6 +190,22 @@ pub enum Refusal {
         #[serde(rename = "reason")]
         #[from]
         source: SpecError,
+    },
+    /// Somebody else listens there.
+    #[error("port {} is taken{}", address.port(), holder.as_deref().map(|by| format!(" by {by}")).unwrap_or_default())]
+    PortTaken {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Who listens there, as far as can be known.
+        holder: Option<String>,
+    },
+    /// It cannot listen there.
+    #[error("cannot listen at {address}: {reason}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        reason: String,
     },
     /// Not a signal.
     #[error("`{signal}` is not a signal")]
