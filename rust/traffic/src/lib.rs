@@ -2,14 +2,17 @@
 //!
 //! Each part is a small structure that knows no fleet, no protocol and no clock: whoever asks says what time it
 //! is ([`Time`]), so that a test can live through an hour in a microsecond. The gateway is to put them in the
-//! order of a call; it does not yet.
+//! order of a call. [`pool`] and [`tls`] are what the others are not: connections to those called, and the certificate
+//! for those who call.
 
 mod balance;
 mod breaker;
 mod bulkhead;
+pub mod pool;
 mod rate;
 mod retry;
 mod time;
+pub mod tls;
 
 pub use balance::{Balance, Candidate, Policy};
 pub use breaker::{Breaker, BreakerConfig, Open, State};
