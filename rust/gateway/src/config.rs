@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::published::{PublishedRoute, TlsFiles};
+
 /// How the gateway serves. Fixed for the life of one daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub struct GatewayConfig {
     /// The bearer token that TCP clients must show. Without one, none is asked on loopback, and
     /// elsewhere one is made in `run/gateway.token`.
     pub token: Option<String>,
+    /// The certificate of its TCP address; without one it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Reads the bearer token from this file instead.
     pub token_file: Option<PathBuf>,
     /// Connections served at a time; more wait in the listener's backlog.
@@ -50,6 +54,7 @@ impl Default for GatewayConfig {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             token: None,
+            tls: None,
             token_file: None,
             max_connections: 32_768,
             max_sessions: 32_768,
@@ -76,12 +81,15 @@ impl GatewayConfig {
     }
 }
 
-/// Every server the gateway is to serve. What is not in it is let go.
+/// Everything the gateway is to serve. What is not in it is let go.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Routes {
     /// The servers, in any order.
     pub servers: Vec<ServerRoute>,
+    /// Plain services that clients reach through it, in any order.
+    #[serde(default)]
+    pub published: Vec<PublishedRoute>,
 }
 
 /// One MCP server of the fleet.

@@ -18,6 +18,7 @@ use crate::config::GatewayConfig;
 use crate::event::{Event, EventSink};
 use crate::fleet::{Publisher, Server, State, View};
 use crate::metrics::Metrics;
+use crate::published::Published;
 use crate::session::{Keep, Scope, Session, Sessions};
 
 /// Keeps a note for the next daemon: an instance and what to remember of its handshake.
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) runtime: Handle,
     pub(crate) publisher: Publisher,
+    pub(crate) published: Published,
     pub(crate) notes: NoteSink,
     events: EventSink,
     // Each lock guards a pointer, read or replaced in a few instructions and never held across a wait.
@@ -65,6 +67,7 @@ impl Core {
         let core = Arc::new(Self {
             sessions: Sessions::open(&config)?,
             metrics: Metrics::new(&registry).map_err(std::io::Error::other)?,
+            published: Published::new(&registry).map_err(std::io::Error::other)?,
             registry,
             runtime,
             publisher: Publisher::default(),

@@ -79,6 +79,24 @@ pub enum Event {
         /// What the first one's is called instead.
         renamed: String,
     },
+    /// Something published has no address of its own: nobody can listen there.
+    #[serde(rename = "publish.failed")]
+    PublishFailed {
+        /// The service.
+        service: String,
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A certificate's files have changed: it is another one from now on, or the former one stays.
+    #[serde(rename = "certificate.changed")]
+    CertificateChanged {
+        /// The certificate's file.
+        file: String,
+        /// Why the new one cannot be used; none where it is.
+        reason: Option<String>,
+    },
     /// Client sessions want instances of their own (`session: isolated` over stdio), and there are too few.
     #[serde(rename = "session.wanted")]
     SessionWanted {

@@ -1,5 +1,6 @@
 //! The gateway's public face.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -10,6 +11,7 @@ use backstay_mcp::Pipes;
 use backstay_mcp::compliance::{self, Report};
 use backstay_telemetry::Registry;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Handle;
@@ -17,8 +19,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::{GatewayConfig, Routes};
 use crate::core::{Core, NoteSink};
-use crate::event::EventSink;
-use crate::http::{Door, serve_tcp, serve_unix};
+use crate::event::{Event, EventSink};
+use crate::http::{Door, Secured, serve_tcp, serve_unix};
+use crate::published::{Health, OwnAddress};
 
 /// The endpoint in front of every server.
 ///
@@ -28,6 +31,8 @@ pub struct Gateway {
     core: Arc<Core>,
     places: Arc<Semaphore>,
     draining: watch::Sender<bool>,
+    /// Ends the listeners of published services. Held for one map operation.
+    doors: Mutex<HashMap<OwnAddress, watch::Sender<bool>>>,
 }
 
 impl Gateway {
@@ -55,6 +60,7 @@ impl Gateway {
             core,
             places,
             draining: watch::Sender::new(false),
+            doors: Mutex::default(),
         })
     }
 
@@ -64,17 +70,76 @@ impl Gateway {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let door = Door::guarded(&self.core.config, address.ip())?;
+        let secured = match &self.core.config.tls {
+            Some(files) => Some(Secured::load(&self.core, files.clone())?),
+            None => None,
+        };
         let _entered = self.core.runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let (core, places) = (Arc::clone(&self.core), Arc::clone(&self.places));
         self.core.runtime.spawn(serve_tcp(
             core,
             door,
+            secured,
             listener,
             places,
             self.draining.subscribe(),
         ));
         Ok(address)
+    }
+
+    /// Serves a listening TCP socket of one published service, in place of any that it had.
+    pub fn listen_published(&self, address: &OwnAddress, listener: OwnedFd) -> io::Result<()> {
+        let listener = std::net::TcpListener::from(listener);
+        listener.set_nonblocking(true)?;
+        let OwnAddress {
+            service,
+            listen,
+            tls,
+            public,
+        } = address.clone();
+        let door = Door::published(&self.core.config, &service, listen.ip(), public)?;
+        let secured = match tls {
+            Some(files) => Some(Secured::load(&self.core, files)?),
+            None => None,
+        };
+        let _entered = self.core.runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        let (core, places) = (Arc::clone(&self.core), Arc::clone(&self.places));
+        let end = watch::Sender::new(false);
+        self.core.runtime.spawn(serve_tcp(
+            core,
+            door,
+            secured,
+            listener,
+            places,
+            end.subscribe(),
+        ));
+        self.doors.lock().insert(address.clone(), end);
+        Ok(())
+    }
+
+    /// Tells that a published service has no address of its own, and why.
+    pub fn publish_failed(&self, service: &str, reason: String, hint: &str) {
+        self.core.emit(Event::PublishFailed {
+            service: service.into(),
+            reason,
+            hint: hint.into(),
+        });
+    }
+
+    /// Closes the addresses of published services that are none of these. Returns those that are not served yet.
+    pub fn keep_addresses(&self, wanted: &[OwnAddress]) -> Vec<OwnAddress> {
+        let mut doors = self.doors.lock();
+        doors.retain(|address, end| {
+            let kept = wanted.contains(address);
+            if !kept {
+                end.send_replace(true);
+            }
+            kept
+        });
+        let missing = wanted.iter().filter(|address| !doors.contains_key(address));
+        missing.cloned().collect()
     }
 
     /// Serves a listening unix socket whose file only trusted users can open.
@@ -113,13 +178,31 @@ impl Gateway {
         self.core.connect(instance);
     }
 
+    /// An instance of a plain service is there, or is not well any more.
+    pub fn instance_well(&self, instance: &str, well: bool) {
+        let health = if well { Health::Ready } else { Health::Down };
+        self.core.published.heard(instance, health);
+    }
+
+    /// An instance was started: it is not there yet.
+    pub fn instance_starting(&self, instance: &str) {
+        self.core.published.heard(instance, Health::Starting);
+    }
+
+    /// The keeper has forgotten an instance.
+    pub fn instance_forgotten(&self, instance: &str) {
+        self.core.published.forget(instance);
+    }
+
     /// The instance is gone or going: calls to it fail with this reason. `retry_after_ms` where it will come back.
     pub fn instance_down(&self, instance: &str, reason: &str, retry_after_ms: Option<u64>) {
+        self.core.published.heard(instance, Health::Down);
         self.core.instance_down(instance, reason, retry_after_ms);
     }
 
     /// The instance was stopped, as asked.
     pub fn instance_stopped(&self, instance: &str) {
+        self.core.published.heard(instance, Health::Down);
         self.core.instance_stopped(instance);
     }
 
@@ -136,15 +219,24 @@ impl Gateway {
 
     /// Accepts nobody any more and waits, up to `patience`, until the connections are done.
     pub async fn drain(&self, patience: Duration) {
-        self.draining.send_replace(true);
+        self.stop_accepting();
         let most = u32::try_from(self.core.config.max_connections).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(patience, self.places.acquire_many(most)).await;
     }
 }
 
+impl Gateway {
+    fn stop_accepting(&self) {
+        self.draining.send_replace(true);
+        for end in self.doors.lock().values() {
+            end.send_replace(true);
+        }
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.draining.send_replace(true);
+        self.stop_accepting();
         self.core.let_go_of_pipes();
     }
 }

@@ -141,7 +141,7 @@ impl Daemon {
     /// Serve these servers and no others: `Routes` as JSON.
     fn set_routes(&self, py: Python<'_>, routes: &[u8]) -> PyResult<()> {
         let routes: Routes = parse(routes)?;
-        py.detach(|| self.wiring.gateway.set_routes(routes));
+        py.detach(|| self.wiring.set_routes(routes));
         Ok(())
     }
 

@@ -14,6 +14,7 @@ impl Core {
     pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
         let before = self.servers();
         let mut after = Servers::new();
+        self.published.set(routes.published);
         for route in routes.servers {
             let server = match before.get(route.service.as_str()) {
                 Some(server) if server.route().transport == route.transport => Arc::clone(server),

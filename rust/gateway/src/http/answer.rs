@@ -22,7 +22,7 @@ pub(super) fn with(status: StatusCode, kind: HeaderValue, body: Body) -> Respons
     answer
 }
 
-pub(super) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body> {
     with(status, JSON, Body::whole(bytes))
 }
 
@@ -36,7 +36,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     answer
 }
 
-pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     with(
         status,
         HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -68,7 +68,7 @@ pub(super) fn refusal(status: StatusCode, code: i64, message: impl Into<String>)
 }
 
 /// Come back in some seconds.
-pub(super) fn later(mut answer: Response<Body>, seconds: u64) -> Response<Body> {
+pub(crate) fn later(mut answer: Response<Body>, seconds: u64) -> Response<Body> {
     answer
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from(seconds));

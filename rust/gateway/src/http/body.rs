@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use backstay_traffic::pool::Reply;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
@@ -21,6 +22,23 @@ pub(crate) enum Body {
     Events(Reader, Pin<Box<Sleep>>),
     /// What another server answers.
     Forwarded(Incoming),
+    /// What a published service answers.
+    Passed(Box<Passed>),
+}
+
+/// An answer's body that is passed on, and what counts it until it has ended.
+pub(crate) struct Passed {
+    reply: Reply<Incoming>,
+    _counted: Box<dyn Send>,
+}
+
+impl Passed {
+    pub(crate) fn new(reply: Reply<Incoming>, counted: impl Send + 'static) -> Self {
+        Self {
+            reply,
+            _counted: Box::new(counted),
+        }
+    }
 }
 
 impl Body {
@@ -63,6 +81,7 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))))
             }
             Self::Forwarded(body) => Pin::new(body).poll_frame(cx),
+            Self::Passed(passed) => Pin::new(&mut passed.reply).poll_frame(cx),
         }
     }
 
@@ -71,6 +90,7 @@ impl HttpBody for Body {
             Self::Whole(pieces) => pieces.iter().all(Bytes::is_empty),
             Self::Events(..) => false,
             Self::Forwarded(body) => body.is_end_stream(),
+            Self::Passed(passed) => passed.reply.is_end_stream(),
         }
     }
 
@@ -81,6 +101,7 @@ impl HttpBody for Body {
             }
             Self::Events(..) => SizeHint::default(),
             Self::Forwarded(body) => body.size_hint(),
+            Self::Passed(passed) => passed.reply.size_hint(),
         }
     }
 }

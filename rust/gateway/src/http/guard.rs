@@ -65,8 +65,24 @@ impl Guard {
         })
     }
 
+    /// Whether a token is asked for.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Checks `Host` and `Origin`.
     pub(crate) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        self.admit_host(uri, headers, |_| false)?;
+        self.admit_origin(headers)
+    }
+
+    /// Checks `Host`. `known` says of other hosts than those allowed whether they are right too.
+    pub(crate) fn admit_host(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<(), Refusal> {
         let mut named = headers.get_all(HOST).iter();
         let host = match (uri.authority(), named.next(), named.next()) {
             // HTTP/2 has `:authority`; a `Host` beside it must say the same.
@@ -81,9 +97,15 @@ impl Guard {
             }
             _ => return Err(Refusal::Host),
         };
-        if !self.host_allowed(host) {
-            return Err(Refusal::Host);
+        if self.host_allowed(host) || known(host) {
+            Ok(())
+        } else {
+            Err(Refusal::Host)
         }
+    }
+
+    /// Checks `Origin`.
+    pub(crate) fn admit_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),

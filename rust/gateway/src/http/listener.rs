@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{Door, serve};
+use super::{Door, Secured, Visit, serve};
 use crate::core::Core;
 
 /// How long a connection may take to say what it wants, at first and between two requests.
@@ -36,31 +36,44 @@ pub(crate) type Draining = watch::Receiver<bool>;
 pub(crate) async fn serve_tcp(
     core: Arc<Core>,
     door: Door,
+    secured: Option<Secured>,
     listener: TcpListener,
     places: Arc<Semaphore>,
     mut draining: Draining,
 ) {
-    let door = Arc::new(door);
+    let (door, secured) = (Arc::new(door), secured.map(Arc::new));
     while let Some(place) = place(&places, &mut draining).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = draining.wait_for(|draining| *draining) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
                 // A peer that vanished without a word is noticed by the kernel, not by a timer of ours.
                 let keepalive = TcpKeepalive::new()
                     .with_time(Duration::from_secs(60))
                     .with_interval(Duration::from_secs(20));
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                tokio::spawn(connection(
-                    Arc::clone(&core),
-                    Arc::clone(&door),
-                    stream,
-                    place,
-                    draining.clone(),
-                ));
+                let (core, door, draining) =
+                    (Arc::clone(&core), Arc::clone(&door), draining.clone());
+                let visit = Visit {
+                    peer: Some(peer.ip()),
+                    secure: secured.is_some(),
+                };
+                match &secured {
+                    None => {
+                        tokio::spawn(connection(core, door, visit, stream, place, draining));
+                    }
+                    Some(secured) => {
+                        let secured = Arc::clone(secured);
+                        tokio::spawn(async move {
+                            if let Some(stream) = secured.accept(stream).await {
+                                connection(core, door, visit, stream, place, draining).await;
+                            }
+                        });
+                    }
+                }
             }
             Err(error) => pause(&error).await,
         }
@@ -85,6 +98,7 @@ pub(crate) async fn serve_unix(
                 tokio::spawn(connection(
                     Arc::clone(&core),
                     Arc::clone(&door),
+                    Visit::default(),
                     stream,
                     place,
                     draining.clone(),
@@ -117,6 +131,7 @@ async fn pause(error: &io::Error) {
 async fn connection<S>(
     core: Arc<Core>,
     door: Arc<Door>,
+    visit: Visit,
     stream: S,
     place: OwnedSemaphorePermit,
     mut draining: Draining,
@@ -130,7 +145,7 @@ async fn connection<S>(
         let heard = Arc::clone(&heard);
         move |request| {
             heard.store(true, Ordering::Relaxed);
-            let served = serve(Arc::clone(&core), Arc::clone(&door), request);
+            let served = serve(Arc::clone(&core), Arc::clone(&door), visit, request);
             async move { Ok::<_, Infallible>(served.await) }
         }
     });
@@ -148,7 +163,7 @@ async fn connection<S>(
         .max_header_list_size(u32::try_from(MOST_HEADER_BYTES).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(Some(64))
         .keep_alive_interval(Some(Duration::from_secs(60)));
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // hyper's own clock starts when it knows which HTTP it is, so whoever never says is ours to end.
     let mut silence = pin!(tokio::time::sleep(HEADER_TIME));
     let mut told = false;

@@ -1,6 +1,6 @@
 //! The gateway's HTTP: who is let in, and where each path leads.
 
-mod answer;
+pub(crate) mod answer;
 mod body;
 mod forward;
 mod guard;
@@ -8,6 +8,7 @@ mod listener;
 mod mcp;
 mod page;
 mod post;
+mod secure;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,13 +19,15 @@ use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, ORIGIN, VARY, WWW
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use body::Body;
+pub(crate) use body::{Body, Passed};
 pub(crate) use forward::connect;
 use guard::{Guard, Refusal};
 pub(crate) use listener::{serve_tcp, serve_unix};
+pub(crate) use secure::Secured;
 
 use crate::config::GatewayConfig;
 use crate::core::Core;
+use crate::published::{self, Found};
 
 /// Whom a listener lets in.
 #[derive(Debug)]
@@ -33,6 +36,17 @@ pub(crate) enum Door {
     Trusted,
     /// Those whom the rules admit.
     Guarded(Guard),
+    /// The address of one published service: those whom the rules admit, or all where there are none.
+    Published(Box<str>, Option<Guard>),
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Visit {
+    /// The client's address; none over a unix socket.
+    pub(crate) peer: Option<IpAddr>,
+    /// Whether it came over TLS.
+    pub(crate) secure: bool,
 }
 
 impl Door {
@@ -40,10 +54,41 @@ impl Door {
     pub(crate) fn guarded(config: &GatewayConfig, ip: IpAddr) -> std::io::Result<Self> {
         Guard::new(config, ip).map(Self::Guarded)
     }
+
+    /// The door of a published service's own address.
+    pub(crate) fn published(
+        config: &GatewayConfig,
+        service: &str,
+        ip: IpAddr,
+        public: bool,
+    ) -> std::io::Result<Self> {
+        let guard = if public {
+            None
+        } else {
+            Some(Guard::new(config, ip)?)
+        };
+        Ok(Self::Published(service.into(), guard))
+    }
 }
 
 /// Answers one HTTP request: admit → authenticate → the path's own business.
-async fn serve(core: Arc<Core>, door: Arc<Door>, request: Request<Incoming>) -> Response<Body> {
+async fn serve(
+    core: Arc<Core>,
+    door: Arc<Door>,
+    visit: Visit,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if let Door::Published(service, guard) = &*door {
+        let found = core.published.service(service);
+        return Box::pin(publish(&core, found, guard.as_ref(), visit, request)).await;
+    }
+    if let Some(found) = published_here(&core, &request) {
+        let guard = match &*door {
+            Door::Guarded(guard) => Some(guard),
+            _ => None,
+        };
+        return Box::pin(publish(&core, Some(found), guard, visit, request)).await;
+    }
     let origin = request.headers().get(ORIGIN).cloned();
     if let Door::Guarded(guard) = &*door {
         if let Err(refusal) = guard.admit(request.uri(), request.headers()) {
@@ -56,6 +101,49 @@ async fn serve(core: Arc<Core>, door: Arc<Door>, request: Request<Incoming>) -> 
         }
     }
     allow_origin(route(&core, &door, request).await, origin)
+}
+
+/// The published service that a request at the gateway's address is for.
+fn published_here(core: &Core, request: &Request<Incoming>) -> Option<Found> {
+    let (uri, published) = (request.uri(), &core.published);
+    let at_host = published.at_host(uri, request.headers());
+    at_host.or_else(|| {
+        let foreign = !is_own(uri.path());
+        foreign.then(|| published.at_path(uri.path())).flatten()
+    })
+}
+
+/// Answers by a published service, unless the rules refuse it.
+async fn publish(
+    core: &Arc<Core>,
+    found: Option<Found>,
+    guard: Option<&Guard>,
+    visit: Visit,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let Some(found) = found else {
+        let nothing = "nothing is published here now\n";
+        return answer::later(answer::text(StatusCode::SERVICE_UNAVAILABLE, nothing), 1);
+    };
+    let route = &found.service.route;
+    if let Some(guard) = guard {
+        let headers = request.headers();
+        let admitted = guard
+            .admit_host(request.uri(), headers, |host| route.is_for(host))
+            .and_then(|()| {
+                if route.public {
+                    return Ok(());
+                }
+                guard
+                    .admit_origin(headers)
+                    .and_then(|()| guard.authenticate(headers))
+            });
+        if let Err(refusal) = admitted {
+            return refused(core, refusal);
+        }
+    }
+    let token_was_ours = !route.public && guard.is_some_and(Guard::has_token);
+    published::serve(core, &found, request, visit, token_was_ours).await
 }
 
 async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Response<Body> {
@@ -96,6 +184,24 @@ async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Res
             None => answer::text(StatusCode::NOT_FOUND, "nothing here; MCP is at /mcp\n"),
         },
     }
+}
+
+/// Whether a path is the gateway's own, and of nothing that is published.
+fn is_own(path: &str) -> bool {
+    let first = path[1.min(path.len())..]
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    let own = [
+        "",
+        "mcp",
+        "api",
+        "healthz",
+        "readyz",
+        "metrics",
+        ".well-known",
+    ];
+    own.contains(&first)
 }
 
 fn refused(core: &Core, refusal: Refusal) -> Response<Body> {
@@ -194,7 +300,7 @@ mod tests {
     use super::*;
 
     /// What a call of this takes.
-    fn size<F: Future>(_: impl Fn(Arc<Core>, Arc<Door>, Request<Incoming>) -> F) -> usize {
+    fn size<F: Future>(_: impl Fn(Arc<Core>, Arc<Door>, Visit, Request<Incoming>) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -15,5 +15,6 @@ mod http_upstream;
 mod isolated;
 mod messages;
 mod pool;
+mod published;
 mod restart;
 mod support;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_gateway::{
-    Event, EventQueue, EventSink, Gateway, GatewayConfig, NoteSink, Process, Processes, Weight,
-    register_daemon,
+    Event, EventQueue, EventSink, Gateway, GatewayConfig, NoteSink, OwnAddress, Process, Processes,
+    PublishedRoute, Routes, Weight, register_daemon,
 };
 use backstay_mcp::Pipes;
 use backstay_supervisor::{
-    InstanceSpec, KeeperClient, KeeperError, KeeperEvent, McpPipes, Reported,
+    InstanceSpec, InstanceState, KeeperClient, KeeperError, KeeperEvent, McpPipes, Reported,
 };
 use backstay_telemetry::{MetricError, Registry};
 use parking_lot::Mutex;
@@ -37,6 +37,8 @@ pub(super) enum Order {
     Remove(String),
     Signal(String, String),
     Note(String, Option<i32>, Note),
+    /// Listen for published services at these addresses and at no others.
+    Addresses(Vec<OwnAddress>),
 }
 
 /// See the module.
@@ -46,6 +48,8 @@ pub(super) struct Wiring {
     processes: Arc<Processes>,
     events: Arc<EventQueue>,
     orders: mpsc::Sender<Order>,
+    /// The addresses that published services were last to have; none: nobody was asked yet. Held to compare.
+    addresses: Mutex<Option<Vec<OwnAddress>>>,
     /// Waits for the keeper. Held for one move.
     waiting: Mutex<Option<mpsc::Receiver<Order>>>,
     /// Held for one copy.
@@ -93,6 +97,7 @@ impl Wiring {
             processes,
             events,
             orders,
+            addresses: Mutex::default(),
             waiting,
             keeper: Mutex::default(),
         }))
@@ -187,6 +192,10 @@ impl Wiring {
                 Order::Signal(name, signal) => {
                     (name.clone(), "signal", keeper.signal(&name, &signal).await)
                 }
+                Order::Addresses(wanted) => {
+                    self.listen(&keeper, &wanted).await;
+                    continue;
+                }
                 Order::Note(name, pid, note) => {
                     // Without it the next daemon shakes hands again: nothing to tell anybody.
                     let _ = keeper.set_note(&name, pid, note).await;
@@ -204,6 +213,47 @@ impl Wiring {
                 };
                 self.events.push(&told, None, Weight::State);
             }
+        }
+    }
+
+    /// Publishes these and nothing else: what is routed at once, what needs a socket of its own when the keeper
+    /// has given it.
+    pub(super) fn set_routes(&self, routes: Routes) {
+        let wanted: Vec<_> = routes
+            .published
+            .iter()
+            .filter_map(PublishedRoute::own_address)
+            .collect();
+        self.gateway.set_routes(routes);
+        // Routes are given often, addresses change seldom. The order waits where no keeper is there yet.
+        let mut asked = self.addresses.lock();
+        if asked.as_ref() != Some(&wanted) {
+            let sent = self.orders.try_send(Order::Addresses(wanted.clone()));
+            *asked = sent.is_ok().then_some(wanted);
+        }
+    }
+
+    async fn listen(&self, keeper: &KeeperClient, wanted: &[OwnAddress]) {
+        let missing = self.gateway.keep_addresses(wanted);
+        let mut names: Vec<_> = wanted.iter().map(socket_name).collect();
+        // Those that are not wanted go first: another service may want their port.
+        let _ = keeper.unlisten(names.clone()).await;
+        for address in missing {
+            let name = socket_name(&address);
+            let (reason, hint) = match keeper.listen(&name, address.listen).await {
+                Ok((socket, _)) => match self.gateway.listen_published(&address, socket) {
+                    Ok(()) => continue,
+                    Err(error) => (error.to_string(), "mend it, then `backstay up`"),
+                },
+                Err(error) => (
+                    error.to_string(),
+                    "free the port, or give another one in `publish: {listen: …}`, then `backstay up`",
+                ),
+            };
+            self.gateway.publish_failed(&address.service, reason, hint);
+            // Nobody accepts there, so nobody shall wait there.
+            names.retain(|other| *other != name);
+            let _ = keeper.unlisten(names.clone()).await;
         }
     }
 
@@ -249,6 +299,11 @@ impl Wiring {
                         },
                     );
                 }
+                match instance.state {
+                    InstanceState::Ready => self.gateway.instance_well(&instance.name, true),
+                    InstanceState::Starting => self.gateway.instance_starting(&instance.name),
+                    _ => self.gateway.instance_well(&instance.name, false),
+                }
                 let note = Note::from(std::mem::take(note));
                 match pipes.take() {
                     Some(pipes) => self.gateway.attach(&instance.name, ours(pipes), note),
@@ -272,11 +327,17 @@ impl Wiring {
                     restarts: *restarts,
                 };
                 self.processes.set(name, process);
+                self.gateway.instance_starting(name);
                 if let Some(pipes) = pipes.take() {
                     self.gateway.attach(name, ours(pipes), Note::new());
                 }
             }
-            KeeperEvent::Stopping { name } => self.gateway.detach(name),
+            KeeperEvent::Ready { name } => self.gateway.instance_well(name, true),
+            KeeperEvent::Unhealthy { name, .. } => self.gateway.instance_well(name, false),
+            KeeperEvent::Stopping { name } => {
+                self.gateway.instance_well(name, false);
+                self.gateway.detach(name);
+            }
             KeeperEvent::Exited {
                 name,
                 code,
@@ -296,17 +357,24 @@ impl Wiring {
             KeeperEvent::Failed { name, reason, .. } => {
                 self.gateway.instance_down(name, reason, None);
             }
-            KeeperEvent::Stopped { name } | KeeperEvent::Removed { name } => {
+            KeeperEvent::Stopped { name } => {
                 self.processes.remove(name);
                 self.gateway.instance_stopped(name);
             }
+            KeeperEvent::Removed { name } => {
+                self.processes.remove(name);
+                self.gateway.instance_stopped(name);
+                self.gateway.instance_forgotten(name);
+            }
             KeeperEvent::Lost => *self.keeper.lock() = None,
-            KeeperEvent::AdoptedAll
-            | KeeperEvent::Ready { .. }
-            | KeeperEvent::Unhealthy { .. }
-            | KeeperEvent::Leftover { .. } => {}
+            KeeperEvent::AdoptedAll | KeeperEvent::Leftover { .. } => {}
         }
     }
+}
+
+/// What a socket is for. One that moves is another one, so that two services may swap their ports.
+fn socket_name(address: &OwnAddress) -> String {
+    format!("{}@{}", address.service, address.listen)
 }
 
 fn ours(pipes: McpPipes) -> Pipes {

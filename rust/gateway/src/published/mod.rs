@@ -1,0 +1,152 @@
+//! Plain HTTP services behind the gateway: at a path of its address, at a host name, or at an address of their own.
+//!
+//! [`table`] finds the service of a request, [`service`] the instance, [`proxy`] sends it there and passes the
+//! answer on, [`tunnel`] joins what became a WebSocket. What is published is decided in Python ([`PublishedRoute`]);
+//! which instances are well is heard from the keeper at once.
+
+mod headers;
+mod instance;
+mod proxy;
+mod route;
+mod service;
+mod signals;
+mod table;
+mod tunnel;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use backstay_telemetry::{MetricError, Registry};
+use http::header::HOST;
+use http::{HeaderMap, Uri};
+use parking_lot::{Mutex, RwLock};
+
+pub(crate) use instance::Health;
+use instance::Instance;
+pub(crate) use proxy::serve;
+pub use route::{OwnAddress, PublishedInstance, PublishedRoute, Speaks, TlsFiles};
+use service::Service;
+use signals::Families;
+pub(crate) use table::Found;
+use table::Table;
+
+/// Everything that is published.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// Held to copy or to replace a pointer.
+    table: RwLock<Arc<Table>>,
+    /// Whether something is published for a host of its own: asked by every request of the gateway.
+    has_hosts: AtomicBool,
+    /// What the keeper said of instances, whether a route names them or not. Held for one map operation.
+    health: Mutex<HashMap<Box<str>, Health>>,
+    families: Families,
+    /// Upgraded connections.
+    tunnels: AtomicUsize,
+}
+
+impl Published {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, MetricError> {
+        Ok(Self {
+            table: RwLock::default(),
+            has_hosts: AtomicBool::new(false),
+            health: Mutex::default(),
+            families: Families::new(registry)?,
+            tunnels: AtomicUsize::new(0),
+        })
+    }
+
+    fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read())
+    }
+
+    /// Publishes these and nothing else. Instances that stay keep their connections and what is known of them.
+    pub(crate) fn set(&self, routes: Vec<PublishedRoute>) {
+        let before = self.table();
+        let after = Table::new(routes.into_iter().map(|route| {
+            let old = before.service(&route.service);
+            let signals = match &old {
+                Some(old) => Arc::clone(&old.signals),
+                None => Arc::new(self.families.of(&route.service)),
+            };
+            let kept = |name: &str| {
+                let mut of_old = old.iter().flat_map(|old| &old.instances);
+                of_old.find(|one| *one.name == *name).cloned()
+            };
+            let instances = route.instances.iter().map(|wanted| {
+                let protocol = route.protocol.into();
+                kept(&wanted.name)
+                    .filter(|one| one.is_at(wanted.address, protocol))
+                    .unwrap_or_else(|| {
+                        Arc::new(Instance::new(&wanted.name, wanted.address, protocol))
+                    })
+            });
+            let instances = instances.collect();
+            Service::new(route, instances, signals)
+        }));
+        for service in before.services() {
+            if after.service(&service.route.service).is_none() {
+                self.families.forget(&service.route.service);
+            }
+        }
+        self.has_hosts.store(after.has_hosts(), Ordering::Release);
+        let after = Arc::new(after);
+        *self.table.write() = Arc::clone(&after);
+        // What was heard since: who hears of an instance writes it down before looking for it in the table.
+        let health = self.health.lock();
+        for one in after.services().flat_map(|service| &service.instances) {
+            if let Some(health) = health.get(&*one.name) {
+                one.set_health(*health);
+            }
+        }
+    }
+
+    /// The keeper says how an instance is.
+    pub(crate) fn heard(&self, instance: &str, health: Health) {
+        self.health.lock().insert(instance.into(), health);
+        for service in self.table().services() {
+            if let Some(one) = service.instances.iter().find(|one| *one.name == *instance) {
+                one.set_health(health);
+            }
+        }
+    }
+
+    /// The keeper has forgotten an instance.
+    pub(crate) fn forget(&self, instance: &str) {
+        self.heard(instance, Health::Down);
+        self.health.lock().remove(instance);
+    }
+
+    /// The service of this name.
+    pub(crate) fn service(&self, name: &str) -> Option<Found> {
+        let service = self.table().service(name)?;
+        Some(Found { service, prefix: 0 })
+    }
+
+    /// What is published for the host that a request names.
+    pub(crate) fn at_host(&self, uri: &Uri, headers: &HeaderMap) -> Option<Found> {
+        if !self.has_hosts.load(Ordering::Acquire) {
+            return None;
+        }
+        let host = match uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => headers.get(HOST)?.to_str().ok()?,
+        };
+        self.table().at_host(&host_name(host), uri.path())
+    }
+
+    /// What is published at a path of the gateway's address.
+    pub(crate) fn at_path(&self, path: &str) -> Option<Found> {
+        self.table().at_path(path)
+    }
+}
+
+/// A host's name, in lower case and without its port.
+fn host_name(host: &str) -> String {
+    let end = if host.starts_with('[') {
+        host.find(']').map_or(host.len(), |end| end + 1)
+    } else {
+        host.find(':').unwrap_or(host.len())
+    };
+    host[..end].trim_end_matches('.').to_ascii_lowercase()
+}

@@ -1,0 +1,231 @@
+//! A request's way to a published service and back: bytes pass as they come, nothing is held.
+
+use std::sync::Arc;
+
+use backstay_traffic::pool::{Failed, Reply, Why};
+use http::header::{CONNECTION, HOST, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, uri};
+use hyper::body::Incoming;
+
+use super::headers::{strip_hop_by_hop, to_service, upgrade};
+use super::instance::{InFlight, Instance};
+use super::route::Speaks;
+use super::service::{Service, Unavailable};
+use super::signals::Measure;
+use super::table::Found;
+use super::tunnel;
+use crate::core::Core;
+use crate::http::{Body, Passed, Visit, answer};
+
+/// Instances that a request is sent to at most, where those before were never reached.
+const MOST_TRIES: usize = 3;
+
+/// Answers a request by the service that it is for.
+pub(crate) async fn serve(
+    core: &Arc<Core>,
+    found: &Found,
+    mut request: Request<Incoming>,
+    visit: Visit,
+    token_was_ours: bool,
+) -> Response<Body> {
+    let service = &found.service;
+    let mut measure = service.signals.begin();
+    let client = hyper::upgrade::on(&mut request);
+    let (mut head, body) = request.into_parts();
+    let wants = upgrade(&head);
+    let prefix = if service.route.strip { found.prefix } else { 0 };
+    let named = head.uri.path()[..prefix].to_owned();
+    to_service(
+        &mut head,
+        visit,
+        service.route.protocol,
+        &named,
+        token_was_ours,
+    );
+    if let Some(what) = &wants {
+        head.headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, what.clone());
+    }
+    let Ok(uri) = rewrite(&head.uri, prefix, service.route.protocol) else {
+        measure.answered(StatusCode::BAD_REQUEST);
+        return answer::text(StatusCode::BAD_REQUEST, "this path cannot be passed on\n");
+    };
+    head.uri = uri;
+    head.version = match service.route.protocol {
+        Speaks::Http => Version::HTTP_11,
+        Speaks::H2c => Version::HTTP_2,
+    };
+    if service.route.protocol == Speaks::H2c {
+        // It is `:authority` by now.
+        head.headers.remove(HOST);
+    }
+    let sent = tokio::time::timeout(
+        service.route.timeout(),
+        send(service, Request::from_parts(head, body)),
+    );
+    let (mut reply, busy) = match sent.await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(refusal)) => return refused(refusal, measure),
+        Err(_) => {
+            let message = format!(
+                "`{}` did not begin an answer within {:?}",
+                service.route.service,
+                service.route.timeout()
+            );
+            return refused((StatusCode::GATEWAY_TIMEOUT, message, None), measure);
+        }
+    };
+    measure.answered(reply.status());
+    if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(what) = wants else {
+            let message = format!(
+                "`{}` switched protocols without being asked to",
+                service.route.service
+            );
+            return refused((StatusCode::BAD_GATEWAY, message, None), measure);
+        };
+        let server = hyper::upgrade::on(&mut reply);
+        if !tunnel::begin(core, service, client, server, busy) {
+            let message = "too many connections speak something else than HTTP already".to_owned();
+            return refused((StatusCode::SERVICE_UNAVAILABLE, message, Some(1)), measure);
+        }
+        return switched(reply, what);
+    }
+    passed(reply, measure, busy)
+}
+
+/// What the client gets instead of an answer: a status, why, and when to come back.
+type Refusal = (StatusCode, String, Option<u64>);
+
+fn refused((status, message, retry_after): Refusal, mut measure: Measure) -> Response<Body> {
+    measure.answered(status);
+    let body = serde_json::json!({"error": message}).to_string();
+    let refusal = answer::json(status, body);
+    match retry_after {
+        Some(seconds) => answer::later(refusal, seconds),
+        None => refusal,
+    }
+}
+
+fn switched(reply: Response<Reply<Incoming>>, what: HeaderValue) -> Response<Body> {
+    let (mut head, _) = reply.into_parts();
+    strip_hop_by_hop(&mut head.headers);
+    head.headers
+        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.insert(UPGRADE, what);
+    Response::from_parts(head, Body::empty())
+}
+
+fn passed(reply: Response<Reply<Incoming>>, measure: Measure, busy: InFlight) -> Response<Body> {
+    let (mut head, body) = reply.into_parts();
+    strip_hop_by_hop(&mut head.headers);
+    // Each side has its own version of HTTP.
+    head.version = Version::default();
+    let passed = Passed::new(body, (measure, busy));
+    Response::from_parts(head, Body::Passed(Box::new(passed)))
+}
+
+/// Sends a request to an instance, and to others while none was reached.
+async fn send(
+    service: &Service,
+    mut request: Request<Incoming>,
+) -> Result<(Response<Reply<Incoming>>, InFlight), Refusal> {
+    let mut tried: Vec<Arc<Instance>> = Vec::new();
+    loop {
+        let instance = match service.pick(&tried) {
+            Ok(instance) => instance,
+            Err(why) => return Err(unavailable(service, why, &tried)),
+        };
+        let busy = instance.begin();
+        match instance.pool.send(request).await {
+            Ok(answer) => {
+                // By these, those behind a service say that it does not work.
+                let works = !matches!(answer.status().as_u16(), 502..=504);
+                if works {
+                    instance.succeeded();
+                } else {
+                    instance.failed();
+                }
+                return Ok((answer, busy));
+            }
+            Err(Failed { why, unsent }) => {
+                drop(busy);
+                if !matches!(why, Why::Full(_)) {
+                    instance.failed();
+                }
+                match unsent {
+                    Some(unsent) if tried.len() + 1 < MOST_TRIES => {
+                        request = *unsent;
+                        service.signals.tried_again();
+                        tried.push(instance);
+                    }
+                    _ => {
+                        let message = format!("`{}` does not answer: {why}", instance.name);
+                        return Err((StatusCode::BAD_GATEWAY, message, Some(1)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn unavailable(service: &Service, why: Unavailable, tried: &[Arc<Instance>]) -> Refusal {
+    let name = &service.route.service;
+    if let Some(last) = tried.last() {
+        let message = format!(
+            "no instance of `{name}` can be reached, `{}` last",
+            last.name
+        );
+        return (StatusCode::BAD_GATEWAY, message, Some(1));
+    }
+    let (message, seconds) = match why {
+        Unavailable::Stopped => (format!("`{name}` is stopped"), None),
+        Unavailable::Starting => (format!("`{name}` is starting"), Some(1)),
+        Unavailable::Down => (format!("no instance of `{name}` is well"), Some(1)),
+        Unavailable::Resting(rest) => (
+            format!("every instance of `{name}` keeps failing and rests"),
+            Some(rest.as_secs() + u64::from(rest.subsec_nanos() > 0)),
+        ),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, message, seconds)
+}
+
+/// What a service is asked for: the path without what named it, and the host where HTTP/2 wants it.
+fn rewrite(uri: &Uri, prefix: usize, speaks: Speaks) -> Result<Uri, http::Error> {
+    let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
+    let rest = &path[prefix.min(path.len())..];
+    let rest = if rest.starts_with('/') || path == "*" {
+        rest.to_owned()
+    } else {
+        format!("/{rest}")
+    };
+    match speaks {
+        Speaks::Http => Ok(rest.parse()?),
+        Speaks::H2c => Uri::builder()
+            .scheme("http")
+            .authority(uri.authority().map_or("backstay", uri::Authority::as_str))
+            .path_and_query(rest)
+            .build(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_sees_its_own_paths() {
+        let at = |uri: &str, prefix| {
+            rewrite(&uri.parse().unwrap(), prefix, Speaks::Http)
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(at("/shop/cart?a=/b", 5), "/cart?a=/b");
+        assert_eq!(at("/shop", 5), "/");
+        assert_eq!(at("/shop?a", 5), "/?a");
+        assert_eq!(at("http://x.example/shop/%2e%2e/a", 0), "/shop/%2e%2e/a");
+        let h2 = rewrite(&"http://x.example/a".parse().unwrap(), 0, Speaks::H2c).unwrap();
+        assert_eq!(h2.to_string(), "http://x.example/a");
+    }
+}
