@@ -185,6 +185,7 @@ fn stdio(bench: &mut Criterion) {
                                     tag,
                                     timeout: None,
                                     sink: None,
+                                    modern: None,
                                 })
                                 .await
                                 .expect("an answer");

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use backstay_mcp::{CallSink, CallTag, Envelope, RawJson, Upstream, Version};
+use backstay_mcp::modern::meta::ModernMeta;
+use backstay_mcp::{CallSink, CallTag, Envelope, ModernCall, RawJson, Upstream, Version};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::log_level::LogLevel;
 use crate::session::{EventStream, Keep, Session};
 
 /// See the module.
@@ -94,6 +96,23 @@ impl Call {
                 return Arc::clone(stream);
             }
             self.opened.notified().await;
+        }
+    }
+
+    /// What a modern server is told with this call: who asks and can do what, and which log messages it wants.
+    pub(crate) fn for_modern_server(&self, upstream: &Upstream) -> ModernCall {
+        let session = &self.session;
+        // A legacy client that asked for no level gets what servers send unasked.
+        let level = session.level().unwrap_or(LogLevel::Info);
+        let logs = upstream.info().capabilities.logging();
+        ModernCall {
+            meta: Some(ModernMeta::new(
+                session.client.clone(),
+                // What such a server asks for in its results is not passed on, so nothing is promised.
+                RawJson::EMPTY_OBJECT,
+                logs.then(|| level.as_str()),
+            )),
+            headers: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backstay_mcp::Era;
 use serde::{Deserialize, Serialize};
 
 use crate::published::{PublishedRoute, TlsFiles};
@@ -169,6 +170,9 @@ pub struct InstanceRoute {
     /// Sent with every request to `url`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Which era a server of this configuration was of when it was last greeted.
+    #[serde(default)]
+    pub era: Option<Era>,
 }
 
 /// Which tools of a server are offered: globs of its own names. `deny` wins.

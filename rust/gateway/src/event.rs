@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backstay_mcp::Era;
 use serde::Serialize;
 
 use crate::queue::Weight;
@@ -20,8 +21,10 @@ pub enum Event {
         service: String,
         /// The instance of it.
         instance: String,
-        /// The negotiated protocol version.
+        /// The protocol version spoken.
         version: String,
+        /// The era it belongs to, which is where to begin next time.
+        era: Era,
         /// What the server calls itself.
         server: ServerName,
         /// How much it offers.
@@ -54,6 +57,16 @@ pub enum Event {
         /// How much it offers now.
         #[serde(flatten)]
         counts: Counts,
+    },
+    /// Tools of a server are not offered: their definitions are not what the protocol allows.
+    #[serde(rename = "tools.rejected")]
+    ToolsRejected {
+        /// The service.
+        service: String,
+        /// The instance of it.
+        instance: String,
+        /// Each tool's name and what is wrong with it.
+        tools: Vec<(String, String)>,
     },
     /// A server that was ready is no longer reachable.
     #[serde(rename = "server.closed")]
@@ -129,7 +142,9 @@ impl Event {
     /// Whether it may be dropped when nobody reads events for long.
     pub fn weight(&self) -> Weight {
         match self {
-            Self::NameClash { .. } | Self::ServerChanged { .. } => Weight::Note,
+            Self::NameClash { .. } | Self::ServerChanged { .. } | Self::ToolsRejected { .. } => {
+                Weight::Note
+            }
             _ => Weight::State,
         }
     }

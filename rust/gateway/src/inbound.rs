@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use backstay_mcp::list::List;
 use backstay_mcp::{
-    CallTag, CloseReason, Envelope, Inbound, RawJson, Rewrite, RpcError, ServerInfo, jsonrpc,
+    CallTag, CloseReason, Envelope, Inbound, RawJson, RejectedTool, Rewrite, RpcError, ServerInfo,
+    jsonrpc,
 };
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use crate::call::Call;
 use crate::capabilities::{ASKED, Askable, Otherwise};
 use crate::config::SessionMode;
 use crate::core::Core;
+use crate::event::Event;
 use crate::fleet::{Instance, Server};
 use crate::log_level::LogLevel;
 use crate::session::{Keep, Report, Scope, Session};
@@ -218,6 +220,20 @@ impl Inbound for FromServer {
         }
         let report = request.progress_token().map(|token| (token, self.report()));
         Box::pin(async move { ask(&session, call.as_ref(), &request, report).await })
+    }
+
+    fn rejected(&self, tools: &[RejectedTool]) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        let tools = tools.iter();
+        core.emit(Event::ToolsRejected {
+            service: self.server.service.to_string(),
+            instance: self.instance.name.to_string(),
+            tools: tools
+                .map(|tool| (tool.name.clone(), tool.reason.clone()))
+                .collect(),
+        });
     }
 
     fn renewed(&self, info: &ServerInfo) {

@@ -74,10 +74,22 @@ impl ServerCapabilities {
 
     /// It says when its tools, resources or prompts change.
     pub fn list_changed(&self) -> bool {
-        [self.tools, self.resources, self.prompts]
-            .into_iter()
-            .flatten()
-            .any(|feature| feature.list_changed)
+        self.tools_list_changed() || self.resources_list_changed() || self.prompts_list_changed()
+    }
+
+    /// It says when its tools change.
+    pub fn tools_list_changed(&self) -> bool {
+        self.tools.is_some_and(|feature| feature.list_changed)
+    }
+
+    /// It says when its resources or their templates change.
+    pub fn resources_list_changed(&self) -> bool {
+        self.resources.is_some_and(|feature| feature.list_changed)
+    }
+
+    /// It says when its prompts change.
+    pub fn prompts_list_changed(&self) -> bool {
+        self.prompts.is_some_and(|feature| feature.list_changed)
     }
 
     /// It completes arguments.
@@ -100,6 +112,8 @@ mod tests {
         let text = r#"{"tools":{"listChanged":true},"logging":{},"experimental":{"x":1}}"#;
         let it = ServerCapabilities::read(RawJson::parse(text).unwrap());
         assert!(it.tools() && it.logging() && it.list_changed());
+        assert!(it.tools_list_changed());
+        assert!(!it.prompts_list_changed() && !it.resources_list_changed());
         assert!(!it.resources() && !it.resources_subscribe() && !it.prompts() && !it.completions());
         assert_eq!(it.raw().as_str(), text);
     }

@@ -42,7 +42,7 @@ pub use envelope::{Edit, Envelope, EnvelopeError, Kind, Limits, Rewrite};
 pub use jsonrpc::RpcError;
 pub use raw::RawJson;
 pub use upstream::{
-    Call, CallError, CallSink, CallTag, CloseReason, Endpoint, HandshakeError, Inbound, Outgoing,
-    Pipes, Reply, ServerInfo, Target, Upstream, UpstreamConfig,
+    Call, CallError, CallSink, CallTag, CloseReason, Endpoint, HandshakeError, Inbound, ModernCall,
+    Outgoing, Pipes, RejectedTool, Reply, ServerInfo, Target, Upstream, UpstreamConfig,
 };
 pub use version::{Era, Version};

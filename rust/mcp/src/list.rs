@@ -139,6 +139,9 @@ pub async fn all(
             });
         }
         let Some(next) = next else {
+            if list == List::Tools {
+                upstream.learn(&mut items);
+            }
             return Ok(items);
         };
         if !seen.insert(next.clone()) {

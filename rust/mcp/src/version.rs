@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A version of the protocol with sessions, oldest first.
@@ -19,7 +20,8 @@ pub enum Version {
 }
 
 /// How two sides agree on what they speak (2026-07-28, "Versioning and Compatibility").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Era {
     /// A handshake and a session, in one of [`Version`].
     Legacy,

@@ -167,6 +167,7 @@ async fn a_server_that_dies_of_a_check_fails_it_and_the_rest() {
 #[test]
 fn a_failed_handshake_is_a_report_too() {
     let error = HandshakeError::TimedOut {
+        asked: "initialize",
         instance: "x.1".into(),
         after: Duration::from_secs(1),
         printed: backstay_mcp::upstream::Printed::default(),

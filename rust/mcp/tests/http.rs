@@ -75,7 +75,7 @@ async fn a_session_is_opened_used_and_deleted() {
     let (upstream, mut ear) = connect(address).await;
     assert_eq!(
         (upstream.info().version, upstream.info().session.as_deref()),
-        (Version::V2025_11_25, Some("s1"))
+        (Some(Version::V2025_11_25), Some("s1"))
     );
     let reply = upstream.call(Call::new("tools/list", None)).await.unwrap();
     assert_eq!(reply.outcome().unwrap().as_str(), r#"{"tools":[]}"#);

@@ -73,7 +73,7 @@ async fn calls_are_posted_and_answered_in_the_stream() {
     let upstream = Upstream::connect(config(Target::Sse(url(address, "/sse"))), inbound)
         .await
         .unwrap();
-    assert_eq!(upstream.info().version, Version::V2024_11_05);
+    assert_eq!(upstream.info().version, Some(Version::V2024_11_05));
     let params = backstay_mcp::RawJson::parse("{\"n\":1}").unwrap();
     let reply = upstream
         .call(Call::new("echo", Some(params.clone())))
@@ -104,7 +104,7 @@ async fn a_streamable_address_that_is_an_old_one_is_found_out() {
     let upstream = Upstream::connect(config(Target::Http(url(address, "/sse"))), listener().0)
         .await
         .unwrap();
-    assert_eq!(upstream.info().version, Version::V2024_11_05);
+    assert_eq!(upstream.info().version, Some(Version::V2024_11_05));
     upstream.call(Call::new("ask", None)).await.unwrap();
 }
 

@@ -90,6 +90,7 @@ impl Core {
         let route = server.route();
         UpstreamConfig {
             resume,
+            era: instance.era(),
             generation: self.config.generation,
             start_timeout: route.start_timeout(),
             call_timeout: route.call_timeout(),
@@ -138,6 +139,7 @@ impl Core {
             return;
         }
         let info = upstream.info();
+        instance.is_of(info.era());
         self.settle_owner(server, instance, info.resumed);
         if let Some(old) = instance.set_state(State::Ready(Arc::clone(&upstream))) {
             self.runtime.spawn(async move { old.close().await });
@@ -162,7 +164,8 @@ impl Core {
         self.emit(Event::ServerReady {
             service: server.service.to_string(),
             instance: instance.name.to_string(),
-            version: info.version.as_str().to_owned(),
+            version: info.protocol().to_owned(),
+            era: info.era(),
             server: ServerName {
                 name: info.name.clone(),
                 version: info.server_version.clone(),
@@ -192,6 +195,7 @@ impl Core {
         if instance.epoch() != epoch {
             return;
         }
+        instance.forget_era();
         // Where an older connection still serves, it goes on serving.
         if instance.upstream().is_none() {
             instance.set_state(State::Failed {
@@ -218,6 +222,9 @@ impl Core {
     ) {
         if instance.epoch() != epoch {
             return;
+        }
+        if *reason == CloseReason::OtherEra {
+            instance.forget_era();
         }
         let down = State::Down {
             reason: reason.to_string(),

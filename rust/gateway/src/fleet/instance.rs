@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backstay_mcp::Upstream;
+use backstay_mcp::{Era, Upstream};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
@@ -64,6 +64,19 @@ pub(crate) struct Instance {
     pause: AtomicU64,
     /// What a former daemon knew of its handshake.
     note: Mutex<Option<Bytes>>,
+    /// Which era the server was of last. Held for one copy or assignment.
+    era: Mutex<Remembered>,
+}
+
+/// What is known of a server's era.
+#[derive(Clone, Copy, Debug)]
+enum Remembered {
+    /// What its route says.
+    AsRouted,
+    /// What it was when it was greeted last.
+    Found(Era),
+    /// It was not what it was remembered as.
+    Doubtful,
 }
 
 impl fmt::Debug for Instance {
@@ -81,6 +94,7 @@ impl Instance {
     pub(super) fn private(base: &Self, session: &Session) -> Arc<Self> {
         let route = InstanceRoute {
             name: format!("{}/{}", base.name, session.label()),
+            era: base.era(),
             ..base.route()
         };
         Arc::new(Self::build(route, session.number, true))
@@ -97,6 +111,7 @@ impl Instance {
             refreshing: Refreshing::default(),
             pause: AtomicU64::new(0),
             note: Mutex::default(),
+            era: Mutex::new(Remembered::AsRouted),
             owner: AtomicU64::new(owner),
             private,
             shaking: tokio::sync::Mutex::default(),
@@ -148,6 +163,25 @@ impl Instance {
 
     pub(crate) fn set_route(&self, route: InstanceRoute) {
         *self.route.write() = route;
+    }
+
+    /// The era its server is greeted as first, where that is known.
+    pub(super) fn era(&self) -> Option<Era> {
+        match *self.era.lock() {
+            Remembered::AsRouted => self.route.read().era,
+            Remembered::Found(era) => Some(era),
+            Remembered::Doubtful => None,
+        }
+    }
+
+    /// The server was greeted.
+    pub(super) fn is_of(&self, era: Era) {
+        *self.era.lock() = Remembered::Found(era);
+    }
+
+    /// It could not be greeted, or is another one now: its era is to be found again.
+    pub(super) fn forget_era(&self) {
+        *self.era.lock() = Remembered::Doubtful;
     }
 
     pub(crate) fn state(&self) -> State {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::instance::{Instance, State};
 use super::refresh::set_level;
 use super::server::Server;
-use crate::config::{SessionMode, Transport};
+use crate::config::{InstanceRoute, SessionMode, Transport};
 use crate::core::Core;
 use crate::event::Event;
 use crate::fault;
@@ -184,7 +184,10 @@ impl Core {
         if let Some(upstream) = instance.upstream() {
             return Ok((Arc::clone(&instance), upstream));
         }
-        instance.set_route(base.route());
+        instance.set_route(InstanceRoute {
+            era: base.era(),
+            ..base.route()
+        });
         let epoch = instance.next_epoch();
         let inbound = FromServer::new(self, server, &instance, epoch);
         let target = Self::target(server, &instance)

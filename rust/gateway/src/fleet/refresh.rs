@@ -102,8 +102,21 @@ impl Core {
             server.change_level(Some(level));
             set_level(upstream, level).await;
         }
-        for uri in server.subscribed() {
-            ask(upstream, "resources/subscribe", &uri_params(&uri)).await;
+        let again: Vec<_> = server
+            .subscribed()
+            .iter()
+            .map(|uri| uri_params(uri))
+            .collect();
+        if upstream.is_modern() {
+            // One stream carries them all, so that it is opened once where all are wanted at once.
+            let asked = again
+                .iter()
+                .map(|params| ask(upstream, "resources/subscribe", params));
+            futures_util::future::join_all(asked).await;
+            return;
+        }
+        for params in &again {
+            ask(upstream, "resources/subscribe", params).await;
         }
     }
 
@@ -230,6 +243,7 @@ async fn ask(upstream: &Upstream, method: &str, params: &RawJson) {
         tag: None,
         timeout: Some(CARE_TIME),
         sink: None,
+        modern: None,
     };
     let _ = upstream.call(call).await;
 }

@@ -146,6 +146,9 @@ async fn send(
         tag: Some(call.tag),
         timeout: Some(left(server, began)),
         sink: Some(Arc::clone(call) as Arc<dyn CallSink>),
+        modern: upstream
+            .is_modern()
+            .then(|| Box::new(call.for_modern_server(&upstream))),
     };
     let outcome = upstream.call(outgoing).await;
     drop(in_flight);

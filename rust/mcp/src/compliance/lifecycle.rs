@@ -39,8 +39,8 @@ pub(super) async fn check(doctor: &mut Doctor<'_>) {
     );
 
     let outcome = match info.version {
-        Version::V2025_11_25 | Version::V2025_06_18 => Outcome::Passed,
-        old => warned(format!("it speaks {old}, offered {}", Version::LATEST)),
+        None | Some(Version::V2025_11_25 | Version::V2025_06_18) => Outcome::Passed,
+        Some(old) => warned(format!("it speaks {old}, offered {}", Version::LATEST)),
     };
     doctor.note(
         "lifecycle.version",

@@ -122,7 +122,7 @@ pub async fn check(upstream: &Upstream, patience: Duration) -> Report {
     Report {
         server: info.name.clone(),
         server_version: info.server_version.clone(),
-        protocol: info.version.to_string(),
+        protocol: info.protocol().to_owned(),
         checks: doctor.checks,
     }
 }

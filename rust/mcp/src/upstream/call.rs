@@ -1,14 +1,17 @@
 //! Calls: what goes to a server and what comes back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use thiserror::Error;
 
 use super::closing::CloseReason;
-use crate::envelope::{Envelope, Kind, Rewrite};
+use crate::envelope::{Envelope, Kind, Limits, Rewrite};
 use crate::jsonrpc::{self, RpcError};
+use crate::modern::meta::ModernMeta;
 use crate::raw::RawJson;
 
 /// The caller's name for a call. Unique among the calls in flight of one upstream.
@@ -30,6 +33,17 @@ pub struct Call<'a> {
     pub timeout: Option<Duration>,
     /// Where its progress goes, if anybody listens.
     pub sink: Option<Arc<dyn CallSink>>,
+    /// What a modern server is told besides; a legacy one is not. Boxed: most calls have none.
+    pub modern: Option<Box<ModernCall>>,
+}
+
+/// What a call to a modern server says besides its message.
+#[derive(Debug, Default)]
+pub struct ModernCall {
+    /// Whose call it is. Without it a client's message says that itself, and one of our own says that it is ours.
+    pub meta: Option<ModernMeta>,
+    /// The client's own `Mcp-Param-*` headers; where the tool's schema says what they are, that decides.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl<'a> Call<'a> {
@@ -40,6 +54,7 @@ impl<'a> Call<'a> {
             tag: None,
             timeout: None,
             sink: None,
+            modern: None,
         }
     }
 }
@@ -64,6 +79,30 @@ pub enum Outgoing<'a> {
     },
 }
 
+impl Outgoing<'_> {
+    /// Its method.
+    pub(super) fn method(&self) -> Cow<'_, str> {
+        match self {
+            Self::New { method, .. } => Cow::Borrowed(method),
+            Self::Forward { envelope, .. } => envelope.method(),
+        }
+    }
+
+    /// Its `params.uri`, as it goes to the server.
+    pub(super) fn uri(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::New { params, .. } => params
+                .as_ref()
+                .and_then(|params| params.member("uri"))
+                .and_then(|uri| uri.read::<String>().ok())
+                .map(Cow::Owned),
+            Self::Forward { envelope, rewrite } => {
+                rewrite.uri.map(Cow::Borrowed).or_else(|| envelope.uri())
+            }
+        }
+    }
+}
+
 /// Hears of a call before it ends. Called on the connection's own task, so it must not wait.
 pub trait CallSink: Send + Sync {
     /// A `notifications/progress` of this call, with the client's own token in it again.
@@ -79,6 +118,16 @@ pub trait CallSink: Send + Sync {
 pub struct Reply(pub(super) Envelope);
 
 impl Reply {
+    /// One of our own: what a server of the other era would have answered.
+    pub(super) fn made(result: &Result<RawJson, RpcError>) -> Option<Self> {
+        let id = RawJson::number(0);
+        let message = match result {
+            Ok(result) => jsonrpc::response(&id, result),
+            Err(error) => jsonrpc::error(Some(&id), error),
+        };
+        Envelope::parse(message, Limits::default()).ok().map(Self)
+    }
+
     /// The result, or the server's error.
     pub fn outcome(&self) -> Result<RawJson, RawJson> {
         self.0
@@ -166,6 +215,16 @@ pub enum CallError {
         /// The start of it.
         shown: String,
     },
+    /// The answer is of a kind that nobody here knows, or that no answer to this request may be.
+    #[error(
+        "`{instance}` answered with a result of the type `{kind}`, which no answer here can be"
+    )]
+    UnknownResult {
+        /// The instance.
+        instance: String,
+        /// Its `resultType`.
+        kind: String,
+    },
     /// An HTTP server could not be reached, or broke off.
     #[error("`{instance}` cannot be reached: {reason}")]
     Unreachable {
@@ -214,7 +273,9 @@ impl CallError {
             Self::Cancelled => "cancelled",
             Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => "too_large",
             Self::Overloaded { .. } => "overloaded",
-            Self::BadResult { .. } | Self::NoAnswer { .. } => "bad_answer",
+            Self::BadResult { .. } | Self::NoAnswer { .. } | Self::UnknownResult { .. } => {
+                "bad_answer"
+            }
             Self::Unreachable { .. } => "unreachable",
             Self::Http { .. } => "http",
         }

@@ -26,24 +26,31 @@ pub enum CloseReason {
     /// The event stream of the 2024-11-05 transport ended.
     #[error("it ended its event stream")]
     StreamEnded,
+    /// An HTTP server was replaced by one of the other era, which has to be greeted anew.
+    #[error("it speaks another era of the protocol than when it was greeted")]
+    OtherEra,
 }
 
 /// Why a server cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// The process ended, or closed its stdout, before it answered `initialize`.
-    #[error("`{instance}` ended before it answered `initialize`{printed}")]
+    /// The process ended, or closed its stdout, before it answered.
+    #[error("`{instance}` ended before it answered `{asked}`{printed}")]
     Exited {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// What it printed on stdout instead.
         printed: Printed,
     },
-    /// No answer to `initialize` in time.
-    #[error("`{instance}` did not answer `initialize` within {after:?}{printed}")]
+    /// No answer in time.
+    #[error("`{instance}` did not answer `{asked}` within {after:?}{printed}")]
     TimedOut {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// How long it had.
         after: Duration,
         /// What it printed on stdout instead.
@@ -71,10 +78,12 @@ pub enum HandshakeError {
         shown: String,
     },
     /// It answered a request that nobody made.
-    #[error("`{instance}` answered `initialize` with the id {got} instead of {expected}")]
+    #[error("`{instance}` answered `{asked}` with the id {got} instead of {expected}")]
     WrongId {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// Our id.
         expected: String,
         /// Its id.
@@ -98,19 +107,23 @@ pub enum HandshakeError {
         /// Its start.
         shown: String,
     },
-    /// It answered `initialize` with an error.
-    #[error("`{instance}` refused `initialize`: {error}")]
+    /// It answered with an error.
+    #[error("`{instance}` refused `{asked}`: {error}")]
     Refused {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// The error.
         error: RpcError,
     },
-    /// It answered `initialize` with something that is no result of it.
-    #[error("`{instance}` answered `initialize` with {shown}, {reason}")]
+    /// It answered with something that is no result of what was asked.
+    #[error("`{instance}` answered `{asked}` with {shown}, {reason}")]
     BadResult {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// What is wrong with it.
         reason: String,
         /// The start of the result.
@@ -124,21 +137,25 @@ pub enum HandshakeError {
         /// Why.
         reason: String,
     },
-    /// An HTTP server answered with a status that is no answer to `initialize`.
-    #[error("`{instance}` answered `initialize` with {status}: {reason}")]
+    /// An HTTP server answered with a status that is no answer.
+    #[error("`{instance}` answered `{asked}` with {status}: {reason}")]
     Http {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// The status code.
         status: u16,
         /// What that means and what it said.
         reason: String,
     },
-    /// An HTTP server's response ended without an answer to `initialize` in it.
-    #[error("`{instance}` did not answer `initialize`: {reason}")]
+    /// An HTTP server's response ended without an answer in it.
+    #[error("`{instance}` did not answer `{asked}`: {reason}")]
     NoAnswer {
         /// The instance.
         instance: String,
+        /// `initialize`, or `server/discover`.
+        asked: &'static str,
         /// What came instead.
         reason: String,
     },

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::envelope::Limits;
 use crate::raw::RawJson;
+use crate::version::Era;
 
 /// One connection to one instance of a server.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct UpstreamConfig {
     /// [`ServerInfo::note`](super::ServerInfo::note) of a former daemon's connection to this very process or
     /// session: there is no second `initialize` then.
     pub resume: Option<Bytes>,
+    /// Which era the server was of when it was last greeted: what it is greeted as first.
+    pub era: Option<Era>,
     /// The daemon's generation. It goes into the ids, so that a late answer to a dead daemon's call is known.
     pub generation: u32,
     /// The longest a handshake may take.
@@ -28,9 +31,9 @@ pub struct UpstreamConfig {
     pub call_timeout: Duration,
     /// The longest a call may take however much progress it reports.
     pub max_call_time: Duration,
-    /// `clientInfo` of `initialize`: an object with `name` and `version`.
+    /// `clientInfo` of `initialize`, and of our own requests to a modern server: an object with `name` and `version`.
     pub client_info: RawJson,
-    /// `capabilities` of `initialize`.
+    /// `capabilities` of `initialize`, and of our own requests to a modern server.
     pub client_capabilities: RawJson,
     /// What one message may weigh, in either direction.
     pub limits: Limits,
@@ -44,6 +47,7 @@ impl UpstreamConfig {
             service: service.into(),
             target,
             resume: None,
+            era: None,
             generation: 0,
             start_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(60),

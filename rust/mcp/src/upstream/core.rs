@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -14,9 +15,12 @@ use super::info::ServerInfo;
 use super::link::Link;
 use super::pending::{Pending, Stray};
 use super::serving::Serving;
+use super::subscription::{Subscription, Told};
 use crate::envelope::{Batch, Envelope, EnvelopeError, Kind, Limits, Rewrite, excerpt};
 use crate::jsonrpc::{self, RpcError};
+use crate::modern::meta::ModernMeta;
 use crate::raw::RawJson;
+use crate::version::{Era, Version};
 
 /// The part of a connection that its tasks and callers share.
 pub(super) struct Core {
@@ -27,6 +31,13 @@ pub(super) struct Core {
     pub(super) inbound: Arc<dyn Inbound>,
     /// Replaced only when an HTTP session is renewed; read for each call's version.
     pub(super) info: RwLock<Arc<ServerInfo>>,
+    /// Whether `info` is a modern server's, for those who ask at every call.
+    modern: AtomicBool,
+    /// What our own requests to a modern server say of us.
+    pub(super) own: ModernMeta,
+    pub(super) subscription: Subscription,
+    /// Whether somebody is finding out if the server's era is what it was. See [`super::doubt`].
+    pub(super) doubted: AtomicBool,
     pub(super) serving: Serving,
     pub(super) tallies: Tallies,
     /// The first lines of stdout that were no messages.
@@ -43,6 +54,8 @@ pub(super) struct Shared {
     pub(super) instance: String,
     pub(super) limits: Limits,
     pub(super) generation: u32,
+    /// What our own requests to a modern server say of us.
+    pub(super) own: ModernMeta,
 }
 
 /// What the handshake hears of before its answer comes, if that comes at all.
@@ -76,6 +89,9 @@ pub(super) struct Tallies {
 const GARBAGE_LINES: u64 = 1000;
 const SHOWN_LINES: usize = 5;
 
+/// How long a modern server may take to open its stream before the connection counts as made without it.
+const LISTENING: Duration = Duration::from_secs(2);
+
 impl Core {
     pub(super) fn new(shared: Shared, link: Link, inbound: Arc<dyn Inbound>) -> Arc<Self> {
         Arc::new(Self {
@@ -85,6 +101,10 @@ impl Core {
             link,
             inbound,
             info: RwLock::new(Arc::new(ServerInfo::unknown())),
+            modern: AtomicBool::new(false),
+            own: shared.own,
+            subscription: Subscription::default(),
+            doubted: AtomicBool::new(false),
             serving: Serving::default(),
             tallies: Tallies::default(),
             printed: Mutex::default(),
@@ -93,13 +113,34 @@ impl Core {
         })
     }
 
+    /// Notes what the server says of itself now.
+    pub(super) fn set_info(&self, info: Arc<ServerInfo>) {
+        self.modern
+            .store(info.era() == Era::Modern, Ordering::Release);
+        *self.info.write() = info;
+    }
+
+    /// Whether the server is modern.
+    pub(super) fn is_modern(&self) -> bool {
+        self.modern.load(Ordering::Acquire)
+    }
+
+    /// The server is known: it may tell what happens on its own.
+    pub(super) async fn start_listening(self: &Arc<Self>) {
+        if self.is_modern() {
+            self.subscription.start(self, LISTENING).await;
+        } else {
+            self.link.start_listening();
+        }
+    }
+
     /// Takes what a server sent: a message or, in 2025-03-26, a batch. `related` is the call whose response it came in.
     pub(super) fn receive(
         self: &Arc<Self>,
         bytes: Bytes,
         related: Option<u64>,
     ) -> Result<(), EnvelopeError> {
-        let batches = self.info.read().version.has_batches();
+        let batches = self.info.read().version.is_some_and(Version::has_batches);
         if !batches {
             self.dispatch(&Envelope::parse(bytes, self.limits)?, related);
             return Ok(());
@@ -121,7 +162,10 @@ impl Core {
     fn dispatch(self: &Arc<Self>, message: &Envelope, related: Option<u64>) {
         match message.kind() {
             Kind::Response | Kind::Error => self.answered(message),
+            Kind::Notification if self.is_modern() => self.told(message, related),
             Kind::Notification => self.notified(message, related),
+            // A modern server asks in its results, and nothing may be answered to it.
+            Kind::Request if self.is_modern() => self.garbage(message.bytes()),
             Kind::Request => self.asked(message, related),
         }
     }
@@ -193,6 +237,46 @@ impl Core {
             _ => self
                 .inbound
                 .notification(message.clone(), self.related(related)),
+        }
+    }
+
+    /// Takes a modern server's notification: of a call's, or of a stream that `subscriptions/listen` opened.
+    fn told(self: &Arc<Self>, message: &Envelope, related: Option<u64>) {
+        if message.method() == "notifications/cancelled" {
+            // It ends a stream so, and may end nothing else.
+            let stream = message
+                .request_id()
+                .and_then(|id| self.pending.of(id.as_bytes()).ok())
+                .filter(|id| self.subscription.is_live(*id));
+            if let Some(id) = stream {
+                let ended = || Err(CallError::Cancelled);
+                let _ = self.pending.answer(RawJson::number(id).as_bytes(), ended);
+            }
+            return;
+        }
+        let ours = |spelled: &[u8]| match self.pending.of(spelled) {
+            Ok(id) => Some(id),
+            Err((Stray::FormerGeneration, Some(id))) if self.subscription.dismiss(id) => {
+                // A daemon that was killed left it open.
+                self.send_cancelled(id, None);
+                None
+            }
+            Err(_) => None,
+        };
+        match self.subscription.told(message, ours) {
+            Told::Elsewhere => self.notified(message, related),
+            Told::Ours(message) => self.notified(&message, related),
+            Told::Opened => {}
+            Told::Stale => {
+                self.tallies.late.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes a notification that nobody sent: what happened while nobody listened.
+    pub(super) fn hear(self: &Arc<Self>, message: Vec<u8>) {
+        if let Ok(message) = Envelope::parse(message, self.limits) {
+            self.notified(&message, None);
         }
     }
 
@@ -304,6 +388,7 @@ impl Core {
 
     /// Ends the connection, once.
     pub(super) fn close(&self, reason: &CloseReason) {
+        self.subscription.stop();
         self.link.close();
         if self.pending.close(&self.instance, reason) {
             self.serving.clear();

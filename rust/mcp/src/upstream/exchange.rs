@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::call::{CallError, CallSink, CallTag, Outgoing, Reply};
+use super::call::{CallError, CallSink, CallTag, ModernCall, Outgoing, Reply};
 use super::closing::CloseReason;
 use super::core::Core;
+use super::handshake::DISCOVER;
 use super::link::Link;
 use super::pending::Entered;
-use crate::envelope::Rewrite;
+use crate::envelope::{Edit, Rewrite};
 use crate::jsonrpc;
+use crate::modern::meta::ModernMeta;
 use crate::raw::RawJson;
 use crate::transport::stdio::Refused;
 
@@ -46,22 +48,40 @@ impl Drop for InFlight<'_> {
 }
 
 impl Core {
-    /// Sends a request and waits for its answer.
+    /// Sends a request of our own and waits for its answer.
     pub(super) async fn exchange(
         self: &Arc<Self>,
         message: &Outgoing<'_>,
-        tag: Option<CallTag>,
-        sink: Option<Arc<dyn CallSink>>,
         patience: Patience,
     ) -> Result<Reply, CallError> {
+        let entered = self.enter(message, None, None)?;
+        self.carry(entered, message, None, patience).await
+    }
+
+    /// Gives a request its id. It is to be [carried](Core::carry) at once.
+    pub(super) fn enter(
+        &self,
+        message: &Outgoing<'_>,
+        tag: Option<CallTag>,
+        sink: Option<Arc<dyn CallSink>>,
+    ) -> Result<Entered, CallError> {
         let token = match message {
             Outgoing::Forward { envelope, .. } => envelope.progress_token(),
             Outgoing::New { .. } => None,
         };
-        let entered = self
-            .pending
+        self.pending
             .enter(tag, sink, token)
-            .map_err(|reason| self.closed_error(reason))?;
+            .map_err(|reason| self.closed_error(reason))
+    }
+
+    /// Sends a request that has its id and waits for its answer.
+    pub(super) async fn carry(
+        self: &Arc<Self>,
+        entered: Entered,
+        message: &Outgoing<'_>,
+        modern: Option<&ModernCall>,
+        patience: Patience,
+    ) -> Result<Reply, CallError> {
         let id = entered.id;
         // "The `initialize` request MUST NOT be cancelled by clients."
         let opens = matches!(
@@ -77,13 +97,37 @@ impl Core {
             farewell: None,
         };
         let gone = (!opens).then_some("the caller is gone");
+        let is_modern = self.is_modern()
+            || matches!(
+                message,
+                Outgoing::New {
+                    method: DISCOVER,
+                    ..
+                }
+            );
         let outcome = match &self.link {
             Link::Stdio(outbox) => {
                 outbox
-                    .push(self.limits.max_bytes, |out| message.write(id, out))
+                    .push(self.limits.max_bytes, |out| {
+                        if is_modern {
+                            message.write_modern(id, modern, &self.own, out);
+                        } else {
+                            message.write(id, out);
+                        }
+                    })
                     .map_err(|refused| self.refused(refused))?;
                 in_flight.farewell = gone;
                 self.wait(entered, patience, pin!(pending())).await
+            }
+            Link::Http(link) if is_modern => {
+                // The end of the response's stream calls it off, so that there is nothing to say.
+                let mut body = Vec::new();
+                message.write_modern(id, modern, &self.own, &mut body);
+                let body = self.sized(body)?;
+                let head = link.head(message, &body, modern);
+                let mut drive = Box::pin(link.ask(self, id, body, head));
+                let waiting = Box::pin(self.wait(entered, patience, drive.as_mut()));
+                waiting.await
             }
             Link::Http(link) => {
                 let body = self.write(message, id)?;
@@ -99,7 +143,9 @@ impl Core {
             }
         };
         in_flight.farewell = match outcome {
-            Err(CallError::TimedOut { .. }) if !opens => Some("no answer in time"),
+            Err(CallError::TimedOut { .. }) if in_flight.farewell.is_some() => {
+                Some("no answer in time")
+            }
             _ => None,
         };
         outcome
@@ -108,6 +154,10 @@ impl Core {
     fn write(&self, message: &Outgoing<'_>, id: u64) -> Result<Vec<u8>, CallError> {
         let mut body = Vec::new();
         message.write(id, &mut body);
+        self.sized(body)
+    }
+
+    fn sized(&self, body: Vec<u8>) -> Result<Vec<u8>, CallError> {
         if body.len() > self.limits.max_bytes {
             return Err(self.refused(Refused::TooLarge(body.len())));
         }
@@ -150,8 +200,11 @@ impl Core {
         }
     }
 
-    /// Tells the server that nobody waits for an answer any more.
+    /// Tells the server that nobody waits for an answer any more. A modern one over HTTP sees that by itself.
     pub(super) fn send_cancelled(&self, id: u64, reason: Option<&str>) {
+        if self.is_modern() && matches!(self.link, Link::Http(_)) {
+            return;
+        }
         let mut params = b"{\"requestId\":".to_vec();
         params.extend_from_slice(RawJson::number(id).as_bytes());
         if let Some(reason) = reason {
@@ -183,6 +236,43 @@ impl Core {
 }
 
 impl Outgoing<'_> {
+    /// Appends the message as it goes to a modern server, which is told with each request who asks.
+    fn write_modern(
+        &self,
+        id: u64,
+        modern: Option<&ModernCall>,
+        own: &ModernMeta,
+        out: &mut Vec<u8>,
+    ) {
+        let id = RawJson::number(id);
+        let said = modern.and_then(|modern| modern.meta.as_ref());
+        match self {
+            Self::New { method, params } => {
+                let edits = said.unwrap_or(own).edits();
+                let params = params.clone().unwrap_or(RawJson::EMPTY_OBJECT);
+                let meta = params
+                    .member("_meta")
+                    .filter(RawJson::is_object)
+                    .unwrap_or(RawJson::EMPTY_OBJECT)
+                    .with_members(&edits);
+                let params = params.with_members(&[Edit::Set("_meta", &meta)]);
+                out.extend_from_slice(&jsonrpc::request(&id, method, Some(&params)));
+            }
+            Self::Forward { envelope, rewrite } => {
+                let edits = said.map(ModernMeta::edits);
+                envelope.rewrite_into(
+                    &Rewrite {
+                        id: Some(&id),
+                        progress_token: Some(&id),
+                        meta: edits.as_ref().map_or(rewrite.meta, |edits| &edits[..]),
+                        ..*rewrite
+                    },
+                    out,
+                );
+            }
+        }
+    }
+
     /// Appends the message as it goes to the server: `id` is its id, and its progress token if it asked for progress.
     pub(super) fn write(&self, id: u64, out: &mut Vec<u8>) {
         let id = RawJson::number(id);

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use super::call::CallTag;
 use super::closing::CloseReason;
 use super::info::ServerInfo;
+use super::over_http::RejectedTool;
 use crate::envelope::Envelope;
 use crate::jsonrpc::RpcError;
 use crate::raw::RawJson;
@@ -27,6 +28,11 @@ pub trait Inbound: Send + Sync + 'static {
         request: Envelope,
         related: Option<CallTag>,
     ) -> BoxFuture<'static, Result<RawJson, RpcError>>;
+
+    /// These tools of a modern HTTP server are left out of its list, as the protocol asks.
+    fn rejected(&self, tools: &[RejectedTool]) {
+        let _ = tools;
+    }
 
     /// The HTTP server had forgotten the session, and there is a new one: its state is gone, its lists may differ.
     fn renewed(&self, info: &ServerInfo) {

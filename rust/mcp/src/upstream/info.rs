@@ -1,18 +1,19 @@
-//! What a server said of itself in the handshake.
+//! What a server said of itself: in the handshake, or to `server/discover`.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::capabilities::ServerCapabilities;
+use crate::modern::meta::SERVER_INFO;
 use crate::raw::RawJson;
-use crate::version::Version;
+use crate::version::{Era, MODERN, UnknownVersion, Version};
 
-/// What a server said of itself in the handshake.
+/// What a server said of itself: in the handshake, or, where it is modern, to `server/discover`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// The version both sides speak.
-    pub version: Version,
+    /// The version agreed on in the handshake; none where there is no handshake: the server is modern.
+    pub version: Option<Version>,
     /// What the server can do.
     pub capabilities: ServerCapabilities,
     /// `serverInfo`, as it was sent.
@@ -23,7 +24,7 @@ pub struct ServerInfo {
     pub server_version: String,
     /// `instructions`.
     pub instructions: Option<String>,
-    /// The whole result of `initialize`.
+    /// The whole result of `initialize` or `server/discover`.
     pub result: RawJson,
     /// The session's id, where HTTP gave one.
     pub session: Option<String>,
@@ -43,6 +44,16 @@ struct InitializeResult<'a> {
     instructions: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DiscoverResult<'a> {
+    supported_versions: Vec<String>,
+    #[serde(borrow)]
+    capabilities: &'a RawValue,
+    #[serde(default)]
+    instructions: Option<String>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Implementation {
@@ -50,11 +61,13 @@ struct Implementation {
     version: String,
 }
 
-/// Why something is not a result of `initialize`.
+/// Why something is not a result of `initialize` or `server/discover`.
 #[derive(Debug)]
 pub(super) enum BadInfo {
-    /// It names a version nobody here speaks.
-    Version(crate::version::UnknownVersion),
+    /// It names a version that nobody here speaks, or not in that way.
+    Version(UnknownVersion),
+    /// It is served in sessions only, in a version spoken here.
+    SessionsOnly,
     /// It has the wrong shape.
     Shape(String),
 }
@@ -66,7 +79,7 @@ impl ServerInfo {
     /// What is known before a handshake.
     pub(super) fn unknown() -> Self {
         Self {
-            version: Version::LATEST,
+            version: Some(Version::LATEST),
             capabilities: ServerCapabilities::read(RawJson::EMPTY_OBJECT),
             server: RawJson::EMPTY_OBJECT,
             name: String::new(),
@@ -78,28 +91,72 @@ impl ServerInfo {
         }
     }
 
-    pub(super) fn read(result: RawJson, session: Option<String>) -> Result<Self, BadInfo> {
-        let shape = |error: serde_json::Error| BadInfo::Shape(error.to_string());
-        let it: InitializeResult<'_> = serde_json::from_slice(result.as_bytes()).map_err(shape)?;
+    /// Reads a result of `initialize`.
+    pub(super) fn read(result: &RawJson, session: Option<String>) -> Result<Self, BadInfo> {
+        let it: InitializeResult<'_> =
+            serde_json::from_slice(result.as_bytes()).map_err(|error| shape(&error))?;
         let version = it.protocol_version.parse().map_err(BadInfo::Version)?;
-        let own = |raw: Option<&RawValue>| {
-            raw.map_or(RawJson::EMPTY_OBJECT, |raw| {
-                RawJson::trusted(Bytes::copy_from_slice(raw.get().as_bytes()))
-            })
-        };
-        let server = own(it.server_info);
-        let named: Implementation = server.read().unwrap_or_default();
         Ok(Self {
-            version,
-            capabilities: ServerCapabilities::read(own(it.capabilities)),
+            version: Some(version),
+            session,
+            ..Self::of(
+                own(it.server_info),
+                own(it.capabilities),
+                it.instructions,
+                result.clone(),
+            )
+        })
+    }
+
+    /// Reads a result of `server/discover`.
+    pub(super) fn discovered(result: &RawJson) -> Result<Self, BadInfo> {
+        let it: DiscoverResult<'_> =
+            serde_json::from_slice(result.as_bytes()).map_err(|error| shape(&error))?;
+        speaks_modern(&it.supported_versions)?;
+        let server = result
+            .member("_meta")
+            .and_then(|meta| meta.member(SERVER_INFO))
+            .unwrap_or(RawJson::EMPTY_OBJECT);
+        Ok(Self::of(
+            server,
+            own(Some(it.capabilities)),
+            it.instructions,
+            result.clone(),
+        ))
+    }
+
+    fn of(
+        server: RawJson,
+        capabilities: RawJson,
+        instructions: Option<String>,
+        result: RawJson,
+    ) -> Self {
+        let named: Implementation = server.read().unwrap_or_default();
+        Self {
+            version: None,
+            capabilities: ServerCapabilities::read(capabilities),
             server,
             name: named.name,
             server_version: named.version,
-            instructions: it.instructions,
-            session,
+            instructions,
+            session: None,
             resumed: false,
             result,
-        })
+        }
+    }
+
+    /// Which era the server is of.
+    pub fn era(&self) -> Era {
+        if self.version.is_some() {
+            Era::Legacy
+        } else {
+            Era::Modern
+        }
+    }
+
+    /// The version spoken, as it is written.
+    pub fn protocol(&self) -> &'static str {
+        self.version.map_or(MODERN, Version::as_str)
     }
 
     /// What a later daemon needs in [`UpstreamConfig::resume`](super::UpstreamConfig::resume), so that it need not,
@@ -107,7 +164,9 @@ impl ServerInfo {
     /// longer, its instructions are left out, and where that does not help there is no note.
     pub fn note(&self) -> Option<Bytes> {
         let write = |result: &RawJson| -> Option<Bytes> {
-            let mut out = b"{\"note\":1,\"session\":".to_vec();
+            let mut out = b"{\"note\":1,\"era\":\"".to_vec();
+            out.extend_from_slice(self.era().as_str().as_bytes());
+            out.extend_from_slice(b"\",\"session\":");
             serde_json::to_writer(&mut out, &self.session).ok()?;
             out.extend_from_slice(b",\"result\":");
             out.extend_from_slice(result.as_bytes());
@@ -126,6 +185,8 @@ impl ServerInfo {
         #[derive(Deserialize)]
         struct Kept<'a> {
             note: u32,
+            #[serde(default)]
+            era: Option<Era>,
             session: Option<String>,
             #[serde(borrow)]
             result: &'a RawValue,
@@ -135,12 +196,39 @@ impl ServerInfo {
             return None;
         }
         let result = RawJson::parse(Bytes::copy_from_slice(it.result.get().as_bytes())).ok()?;
-        let info = Self::read(result, it.session).ok()?;
+        let info = match it.era {
+            Some(Era::Modern) => Self::discovered(&result).ok()?,
+            Some(Era::Legacy) | None => Self::read(&result, it.session).ok()?,
+        };
         Some(Self {
             resumed: true,
             ..info
         })
     }
+}
+
+/// Whether what is spoken in sessions and without, by the versions a server names, is spoken here too.
+pub(super) fn speaks_modern(supported: &[String]) -> Result<(), BadInfo> {
+    if supported.iter().any(|version| version == MODERN) {
+        return Ok(());
+    }
+    if supported
+        .iter()
+        .any(|version| version.parse::<Version>().is_ok())
+    {
+        return Err(BadInfo::SessionsOnly);
+    }
+    Err(BadInfo::Version(UnknownVersion(supported.join(", "))))
+}
+
+fn shape(error: &serde_json::Error) -> BadInfo {
+    BadInfo::Shape(error.to_string())
+}
+
+fn own(raw: Option<&RawValue>) -> RawJson {
+    raw.map_or(RawJson::EMPTY_OBJECT, |raw| {
+        RawJson::trusted(Bytes::copy_from_slice(raw.get().as_bytes()))
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_note_gives_the_same_info_back() {
-        let info = ServerInfo::read(answer("be nice"), Some("s1".into())).unwrap();
+        let info = ServerInfo::read(&answer("be nice"), Some("s1".into())).unwrap();
         let again = ServerInfo::from_note(&info.note().unwrap()).unwrap();
         assert_eq!(
             again,
@@ -169,8 +257,48 @@ mod tests {
     }
 
     #[test]
+    fn a_modern_server_s_note_gives_the_same_info_back() {
+        let text = serde_json::json!({
+            "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+            "_meta": {SERVER_INFO: {"name": "x", "version": "1"}}, "instructions": "be nice",
+        });
+        let info = ServerInfo::discovered(&RawJson::write(&text).unwrap()).unwrap();
+        assert_eq!((info.era(), info.protocol()), (Era::Modern, MODERN));
+        assert_eq!(
+            (info.name.as_str(), info.server_version.as_str()),
+            ("x", "1")
+        );
+        let again = ServerInfo::from_note(&info.note().unwrap()).unwrap();
+        assert_eq!(
+            again,
+            ServerInfo {
+                resumed: true,
+                ..info
+            }
+        );
+    }
+
+    #[test]
+    fn a_note_without_an_era_is_of_a_session() {
+        let note = r#"{"note":1,"session":"s","result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+        let info = ServerInfo::from_note(&Bytes::from_static(note.as_bytes())).unwrap();
+        assert_eq!(info.era(), Era::Legacy);
+    }
+
+    #[test]
+    fn of_the_versions_a_server_names_one_must_be_spoken_here() {
+        let named = |versions: &[&str]| {
+            speaks_modern(&versions.iter().map(|&it| it.to_owned()).collect::<Vec<_>>())
+        };
+        assert!(named(&["2027-01-01", MODERN]).is_ok());
+        assert!(matches!(named(&["2025-11-25"]), Err(BadInfo::SessionsOnly)));
+        assert!(matches!(named(&["2027-01-01"]), Err(BadInfo::Version(_))));
+        assert!(matches!(named(&[]), Err(BadInfo::Version(_))));
+    }
+
+    #[test]
     fn a_note_that_would_be_too_long_leaves_the_instructions_out() {
-        let info = ServerInfo::read(answer(&"x".repeat(70_000)), None).unwrap();
+        let info = ServerInfo::read(&answer(&"x".repeat(70_000)), None).unwrap();
         let again = ServerInfo::from_note(&info.note().unwrap()).unwrap();
         assert_eq!((again.instructions, again.name.as_str()), (None, "x"));
     }

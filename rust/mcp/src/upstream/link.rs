@@ -12,6 +12,7 @@ use super::over_http::HttpLink;
 use super::over_sse::SseLink;
 use crate::jsonrpc;
 use crate::transport::stdio::Outbox;
+use crate::version::Era;
 
 /// The way messages take to a server.
 pub(super) enum Link {
@@ -31,6 +32,28 @@ impl Link {
             Self::Http(link) => link.enqueue(message),
             Self::Sse(link) => link.enqueue(message),
         }
+    }
+
+    /// Which era a server that nobody remembers is taken for first.
+    ///
+    /// Over pipes `initialize` comes first: some servers take `server/discover` for the client's choice of the era for
+    /// as long as the process lives, and some never answer it and end. Over HTTP each request stands for itself, and
+    /// the specification has the modern one come first. The transport of 2024-11-05 has sessions only.
+    pub(super) fn usual_era(&self) -> Era {
+        match self {
+            Self::Stdio(_) | Self::Sse(_) => Era::Legacy,
+            Self::Http(_) => Era::Modern,
+        }
+    }
+
+    /// Whether there can be another era than the usual one.
+    pub(super) fn has_eras(&self) -> bool {
+        !matches!(self, Self::Sse(_))
+    }
+
+    /// Whether a request that is never answered spoils the connection for the next one.
+    pub(super) fn is_process(&self) -> bool {
+        matches!(self, Self::Stdio(_))
     }
 
     /// Ends a handshake: says `notifications/initialized`.

@@ -11,6 +11,7 @@ mod call;
 mod closing;
 mod config;
 mod core;
+mod doubt;
 mod exchange;
 mod handshake;
 mod inbound;
@@ -21,6 +22,8 @@ mod over_sse;
 mod over_stdio;
 mod pending;
 mod serving;
+mod subscription;
+mod translate;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,16 +32,18 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use self::core::{Core, Shared};
-pub use call::{Call, CallError, CallSink, CallTag, Outgoing, Reply};
+pub use call::{Call, CallError, CallSink, CallTag, ModernCall, Outgoing, Reply};
 pub use closing::{CloseReason, HandshakeError, Printed};
 pub use config::{Endpoint, Pipes, Target, UpstreamConfig};
 use exchange::Patience;
 use handshake::Greeting;
 pub use inbound::Inbound;
 pub use info::ServerInfo;
+pub use over_http::RejectedTool;
 
 use crate::envelope::Envelope;
 use crate::jsonrpc;
+use crate::modern::meta::ModernMeta;
 use crate::raw::RawJson;
 
 /// One live connection to one instance of a server.
@@ -88,6 +93,7 @@ impl Upstream {
             instance: config.instance,
             limits: config.limits,
             generation: config.generation,
+            own: ModernMeta::new(config.client_info, config.client_capabilities, None),
         };
         let former = config.resume.and_then(|note| ServerInfo::from_note(&note));
         let start = config.start_timeout;
@@ -148,15 +154,16 @@ impl Upstream {
         greeting: &Greeting,
     ) -> Result<Arc<Self>, HandshakeError> {
         match former {
-            Some(info) => *self.core.info.write() = Arc::new(info),
+            Some(info) => self.core.set_info(Arc::new(info)),
             None => handshake::shake(&self.core, greeting).await?,
         }
-        self.core.link.start_listening();
+        self.core.start_listening().await;
         self.core.announced.store(true, Ordering::SeqCst);
         if self.core.pending.closed().is_some() {
             let printed = self.core.printed();
             return Err(HandshakeError::Exited {
                 instance: self.core.instance.clone(),
+                asked: "initialize",
                 printed,
             });
         }
@@ -175,19 +182,55 @@ impl Upstream {
             silence,
             total: self.patience.total.max(silence),
         };
-        self.core
-            .exchange(&call.message, call.tag, call.sink, patience)
-            .await
+        if self.core.is_modern() {
+            // Boxed: every call's future would have to have room for it.
+            return Box::pin(self.call_modern(call, patience)).await;
+        }
+        let entered = self.core.enter(&call.message, call.tag, call.sink)?;
+        let outcome = self
+            .core
+            .carry(entered, &call.message, None, patience)
+            .await;
+        if let Ok(reply) = &outcome
+            && reply.is_error()
+        {
+            self.look_at_refusal(reply);
+        }
+        outcome
     }
 
-    /// Sends a notification, in order with what was sent before. It is dropped if the connection has ended.
+    /// Sends a notification, in order with what was sent before. It is dropped if the connection has ended, or if the
+    /// server's era has none such.
     pub fn notify(&self, method: &str, params: Option<&RawJson>) {
+        if self.core.is_modern() && is_of_sessions(method) {
+            return;
+        }
         self.core.send(&jsonrpc::notification(method, params));
     }
 
-    /// Sends a client's notification as it is.
+    /// Sends a client's notification as it is; the same goes for it.
     pub fn forward(&self, notification: &Envelope) {
+        if self.core.is_modern() && is_of_sessions(&notification.method()) {
+            return;
+        }
         self.core.send(notification.bytes());
+    }
+
+    /// Learns from the whole list of tools what their calls need, and takes out those that cannot be called.
+    pub(crate) fn learn(&self, tools: &mut Vec<RawJson>) {
+        if let link::Link::Http(http) = &self.core.link
+            && self.core.is_modern()
+        {
+            let rejected = http.mirrors.learn(tools);
+            if !rejected.is_empty() {
+                self.core.inbound.rejected(&rejected);
+            }
+        }
+    }
+
+    /// Whether the server is modern: it is told with each request whose it is ([`Call::modern`]).
+    pub fn is_modern(&self) -> bool {
+        self.core.is_modern()
     }
 
     /// Calls off a call: the server is told, and [`Upstream::call`] returns [`CallError::Cancelled`] at once.
@@ -225,6 +268,17 @@ impl Upstream {
     pub fn printed(&self) -> Printed {
         self.core.printed()
     }
+}
+
+/// Whether a notification says something of a session, which a modern server has none of.
+fn is_of_sessions(method: &str) -> bool {
+    matches!(
+        method,
+        "notifications/initialized"
+            | "notifications/roots/list_changed"
+            | "notifications/progress"
+            | "notifications/cancelled"
+    )
 }
 
 impl Drop for Upstream {

@@ -48,6 +48,7 @@ pub(super) async fn open(
     let (events, place) = timeout(within, opening).await.unwrap_or_else(|_| {
         let printed = super::Printed::default();
         Err(HandshakeError::TimedOut {
+            asked: "initialize",
             instance: instance.clone(),
             after: within,
             printed,
@@ -94,6 +95,7 @@ async fn begin(
         };
         let reason = explain(parts.status, &parts.headers, &said);
         return Err(HandshakeError::Http {
+            asked: "initialize",
             instance: instance(),
             status: parts.status.as_u16(),
             reason,
@@ -116,6 +118,7 @@ async fn begin(
             Ok(None) => {
                 let reason = "its event stream ended before it named an endpoint".to_owned();
                 return Err(HandshakeError::NoAnswer {
+                    asked: "initialize",
                     instance: instance(),
                     reason,
                 });

@@ -165,6 +165,18 @@ impl Pending {
             .map(|waiting| waiting.heard.elapsed())
     }
 
+    /// Reads a spelled id as that of a call in flight; else says whose it is.
+    pub(super) fn of(&self, raw: &[u8]) -> Result<u64, (Stray, Option<u64>)> {
+        let Some(id) = id_number(raw) else {
+            return Err((Stray::Unknown, None));
+        };
+        if self.is_waiting(id) {
+            Ok(id)
+        } else {
+            Err((self.stray(id), Some(id)))
+        }
+    }
+
     /// Whether an answer's id is this one of ours.
     pub(super) fn is_of(raw: &[u8], id: u64) -> bool {
         id_number(raw) == Some(id)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_mcp::{
-    Call, CallSink, CallTag, CloseReason, Envelope, HandshakeError, Inbound, Outgoing, Pipes,
+    Call, CallSink, CallTag, CloseReason, Envelope, Era, HandshakeError, Inbound, Outgoing, Pipes,
     RawJson, Rewrite, RpcError, Target, Upstream, UpstreamConfig,
 };
 use futures_util::future::BoxFuture;
@@ -128,6 +128,43 @@ impl FakeServer {
             .await;
     }
 
+    /// The next request, which must be what a modern server wants.
+    pub async fn expect_modern(&mut self, method: &str) -> Value {
+        let request = self.expect(method).await;
+        assert_eq!(modern_fault(&request), None, "{request}");
+        request
+    }
+
+    /// Greets as a server that is modern and nothing else, found out in the way of stdio.
+    pub async fn greet_modern(&mut self) {
+        let request = self.expect("initialize").await;
+        self.say(modern_fault(&request).unwrap()).await;
+        let request = self.expect_modern("server/discover").await;
+        self.answer(&request, discovered()).await;
+    }
+
+    /// Opens the stream that is asked for next; gives its id.
+    pub async fn open_stream(&mut self) -> Value {
+        let request = self.expect_modern("subscriptions/listen").await;
+        self.acknowledge(&request).await;
+        request
+    }
+
+    /// Acknowledges a stream.
+    pub async fn acknowledge(&mut self, request: &Value) {
+        let mut params = json!({"notifications": request["params"]["notifications"]});
+        params["_meta"]["io.modelcontextprotocol/subscriptionId"] = request["id"].clone();
+        self.say(json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params}))
+            .await;
+    }
+
+    /// Tells something on a stream.
+    pub async fn tell(&mut self, stream: &Value, method: &str, mut params: Value) {
+        params["_meta"]["io.modelcontextprotocol/subscriptionId"] = stream["id"].clone();
+        self.say(json!({"jsonrpc": "2.0", "method": method, "params": params}))
+            .await;
+    }
+
     /// Shakes hands properly.
     pub async fn greet(&mut self) {
         self.greet_as("2025-11-25").await;
@@ -139,6 +176,41 @@ impl FakeServer {
         self.answer(&request, hello(version)).await;
         self.expect("notifications/initialized").await;
     }
+}
+
+/// What every request to a modern server must say; the answer to one that does not.
+pub fn modern_fault(request: &Value) -> Option<Value> {
+    let meta = &request["params"]["_meta"];
+    let refuse = |code: i64, message: &str| {
+        let supported = json!({"supported": ["2026-07-28"], "requested": "?"});
+        Some(
+            json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message, "data": supported}}),
+        )
+    };
+    match meta["io.modelcontextprotocol/protocolVersion"].as_str() {
+        _ if matches!(
+            request["method"].as_str(),
+            Some("ping" | "logging/setLevel" | "resources/subscribe")
+        ) =>
+        {
+            refuse(-32601, "no such method")
+        }
+        None => refuse(-32602, "not modern"),
+        Some("2026-07-28") if meta["io.modelcontextprotocol/clientCapabilities"].is_object() => {
+            None
+        }
+        Some("2026-07-28") => refuse(-32602, "no capabilities"),
+        Some(_) => refuse(-32022, "not my version"),
+    }
+}
+
+/// A proper result of `server/discover`, of a server that tells when its tools change.
+pub fn discovered() -> Value {
+    json!({
+        "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": 0, "cacheScope": "private",
+        "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true}},
+        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "2"}},
+    })
 }
 
 /// A proper result of `initialize`.
@@ -243,6 +315,8 @@ pub fn listener() -> (Arc<Listener>, Ear) {
 /// The configuration the tests use: no long waits.
 pub fn config(target: Target) -> UpstreamConfig {
     UpstreamConfig {
+        // Tests of sessions begin with one; those of finding the era say so.
+        era: Some(Era::Legacy),
         start_timeout: SOON,
         call_timeout: SOON,
         ..UpstreamConfig::new("fake", "fake.1", target)
@@ -297,6 +371,7 @@ pub fn forward(envelope: &Envelope, tag: Option<CallTag>) -> Call<'_> {
         tag,
         timeout: None,
         sink: None,
+        modern: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, response};
+use http::{HeaderMap, Response, response};
 use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 
@@ -16,10 +16,24 @@ use super::pump::{Ended, pump};
 use super::session::forgotten;
 use super::{EXPLANATION, HttpLink, LONGEST_RETRY, RETRY, is_events, kind};
 use crate::envelope::Envelope;
+use crate::jsonrpc::{self, RpcError};
+use crate::raw::RawJson;
 use crate::transport::http::{BodyError, Events, explain, read_whole};
+use crate::version::Era;
 
 /// How long the rest of a stream may take to end after its answer came, so that its connection can be used again.
 const TAIL: Duration = Duration::from_secs(5);
+
+/// What a request was made in.
+#[derive(Clone, Copy)]
+enum Within<'a> {
+    /// In nothing: it opens a session.
+    Opening,
+    /// In a session, or what there is of one.
+    Session(&'a ServerInfo),
+    /// It stands for itself: the server is asked as a modern one.
+    Itself,
+}
 
 /// What became of a response.
 enum Taken {
@@ -42,18 +56,37 @@ impl HttpLink {
         if opens {
             let response = self.post(core, None, body).await?;
             self.open_session(core, response.headers())?;
-            return self.take(core, id, None, response).await.map(drop);
+            return self
+                .take(core, id, Within::Opening, response)
+                .await
+                .map(drop);
         }
         let info = Arc::clone(&core.info.read());
         let response = self.post(core, Some(&info), body.clone()).await?;
         if matches!(
-            self.take(core, id, Some(&info), response).await?,
+            self.take(core, id, Within::Session(&info), response)
+                .await?,
             Taken::Answered
         ) {
             return Ok(());
         }
         // Boxed: what seldom happens must not make every call's future large.
         Box::pin(self.call_again(core, id, info, body)).await
+    }
+
+    /// Sends a request to a modern server and receives what comes in response, until its answer has come. Dropped
+    /// before that, the response ends, by which the server knows that nobody waits any more.
+    pub(in super::super) async fn ask(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        id: u64,
+        body: Vec<u8>,
+        head: HeaderMap,
+    ) -> Result<(), CallError> {
+        let response = self.post_modern(core, head, body.into()).await?;
+        self.take(core, id, Within::Itself, response)
+            .await
+            .map(drop)
     }
 
     /// The server has forgotten the session: it is greeted anew, and asked once more.
@@ -66,8 +99,18 @@ impl HttpLink {
     ) -> Result<(), CallError> {
         Self::renew(Arc::clone(self), Arc::clone(core), stale).await?;
         let info = Arc::clone(&core.info.read());
+        if info.era() == Era::Modern {
+            return Err(CallError::Unreachable {
+                instance: core.instance.clone(),
+                reason: "it was replaced by a modern server while the call was under way"
+                    .to_owned(),
+            });
+        }
         let response = self.post(core, Some(&info), body).await?;
-        match self.take(core, id, Some(&info), response).await? {
+        match self
+            .take(core, id, Within::Session(&info), response)
+            .await?
+        {
             Taken::Answered => Ok(()),
             Taken::Forgotten => Err(no_answer(core, "it forgets every session at once")),
         }
@@ -78,7 +121,7 @@ impl HttpLink {
         &self,
         core: &Arc<Core>,
         id: u64,
-        within: Option<&ServerInfo>,
+        within: Within<'_>,
         response: Response<Incoming>,
     ) -> Result<Taken, CallError> {
         let (parts, body) = response.into_parts();
@@ -120,18 +163,22 @@ impl HttpLink {
     async fn take_refusal(
         core: &Arc<Core>,
         id: u64,
-        within: Option<&ServerInfo>,
+        within: Within<'_>,
         parts: response::Parts,
         body: Incoming,
     ) -> Result<Taken, CallError> {
         let said = read_whole(body, EXPLANATION).await.unwrap_or_default();
         // Such a status may come with the answer itself, which says more; anything else in it is not for us.
-        let answer = Envelope::parse(said.clone(), core.limits)
-            .is_ok_and(|said| Pending::is_of(said.id_bytes(), id));
-        if answer && core.receive(said.clone(), Some(id)).is_ok() && !core.pending.is_waiting(id) {
+        if let Some(answer) = answer(core, id, within, &said)
+            && core.receive(answer, Some(id)).is_ok()
+            && !core.pending.is_waiting(id)
+        {
             return Ok(Taken::Answered);
         }
-        if within.is_some_and(|info| info.session.is_some()) && forgotten(parts.status, &said) {
+        if let Within::Session(info) = within
+            && info.session.is_some()
+            && forgotten(parts.status, &said)
+        {
             return Ok(Taken::Forgotten);
         }
         Err(Self::refused(core, parts.status, &parts.headers, &said))
@@ -142,7 +189,7 @@ impl HttpLink {
         &self,
         core: &Arc<Core>,
         id: u64,
-        within: Option<&ServerInfo>,
+        within: Within<'_>,
         body: Incoming,
     ) -> Result<Taken, CallError> {
         let mut events = Events::new(body, core.limits.max_bytes);
@@ -162,7 +209,12 @@ impl HttpLink {
                 Ended::Unanswered(broken) => broken,
             };
             let last = events.parser.last_id().to_owned();
-            if last.is_empty() {
+            let info = match within {
+                Within::Session(info) => Some(info),
+                Within::Opening | Within::Itself => None,
+            };
+            // "Resumable SSE streams via `Last-Event-ID` are not supported", in 2026-07-28.
+            if last.is_empty() || matches!(within, Within::Itself) {
                 return Err(no_answer(
                     core,
                     broken.as_deref().unwrap_or("its event stream ended"),
@@ -179,7 +231,7 @@ impl HttpLink {
                     .map_or(wait, |retry| retry.min(LONGEST_RETRY)),
             )
             .await;
-            match self.get(within, &last).await {
+            match self.get(info, &last).await {
                 Ok(response) if is_events(&response) => {
                     wait = RETRY;
                     events.continue_with(response.into_body());
@@ -196,6 +248,20 @@ impl HttpLink {
             }
         }
     }
+}
+
+/// The answer to a request in what was said to a status that says no, if it is there.
+fn answer(core: &Core, id: u64, within: Within<'_>, said: &Bytes) -> Option<Bytes> {
+    let message = Envelope::parse(said.clone(), core.limits).ok()?;
+    if Pending::is_of(message.id_bytes(), id) {
+        return Some(said.clone());
+    }
+    // A modern server may refuse a request before it has read whose it is.
+    let error = message.error().filter(|_| message.id().is_none())?;
+    matches!(within, Within::Itself).then(|| {
+        let id = RawJson::number(id);
+        jsonrpc::error(Some(&id), &RpcError::read(&error)).into()
+    })
 }
 
 fn no_answer(core: &Core, reason: &str) -> CallError {

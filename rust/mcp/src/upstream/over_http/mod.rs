@@ -1,10 +1,12 @@
 //! A connection over streamable HTTP (2025-03-26 and later): every message is a request of its own, and its
-//! answer may be a stream.
+//! answer may be a stream. Legacy servers have sessions and a stream of their own ([`listen`]); modern ones have
+//! neither, and want to see in headers what a request is ([`head`]).
 //!
 //! The connection as such cannot end: a server that is gone shows at the next call. A server that has forgotten
 //! the session is greeted anew ([`session`]), and what found that out is tried once more.
 
 mod call;
+mod head;
 mod listen;
 mod pump;
 mod session;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
@@ -28,6 +30,11 @@ use super::handshake::Greeting;
 use super::inbound::Inbound;
 use super::info::ServerInfo;
 use super::link::Link;
+use crate::envelope::Envelope;
+use crate::version::Era;
+pub use head::RejectedTool;
+use head::{Mirrors, opening};
+
 use crate::transport::http::{
     Address, Client, LAST_EVENT, SESSION, VERSION, describe, explain, read_whole,
 };
@@ -52,6 +59,8 @@ pub(super) struct HttpLink {
     opened: Mutex<Option<String>>,
     /// Held while a session is renewed; an async lock, as that takes a while and others wait for it.
     renewing: tokio::sync::Mutex<()>,
+    /// What tools want mirrored in headers.
+    pub(super) mirrors: Mirrors,
     /// There is a session that the server may send messages of its own in.
     listening: Notify,
 }
@@ -77,6 +86,7 @@ pub(super) fn open(
         queue: Mutex::new(Some(queue)),
         opened: Mutex::default(),
         renewing: tokio::sync::Mutex::default(),
+        mirrors: Mirrors::default(),
         listening: Notify::new(),
     });
     let core = Core::new(shared, Link::Http(Arc::clone(&link)), inbound);
@@ -128,8 +138,8 @@ impl HttpLink {
             {
                 headers.insert(SESSION, session);
             }
-            if info.version.has_header() {
-                headers.insert(VERSION, HeaderValue::from_static(info.version.as_str()));
+            if let Some(version) = info.version.filter(|version| version.has_header()) {
+                headers.insert(VERSION, HeaderValue::from_static(version.as_str()));
             }
         }
         request
@@ -141,7 +151,27 @@ impl HttpLink {
         within: Option<&ServerInfo>,
         body: Bytes,
     ) -> Result<Response<Incoming>, CallError> {
-        let request = self.request(Method::POST, within, body);
+        self.send(core, self.request(Method::POST, within, body))
+            .await
+    }
+
+    /// Posts a message to a modern server.
+    async fn post_modern(
+        &self,
+        core: &Core,
+        head: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let mut request = self.request(Method::POST, None, body);
+        request.headers_mut().extend(head);
+        self.send(core, request).await
+    }
+
+    async fn send(
+        &self,
+        core: &Core,
+        request: http::Request<http_body_util::Full<Bytes>>,
+    ) -> Result<Response<Incoming>, CallError> {
         self.client
             .send(request)
             .await
@@ -168,12 +198,7 @@ impl HttpLink {
             .map_err(|error| describe(&error))
     }
 
-    fn refused(
-        core: &Core,
-        status: StatusCode,
-        headers: &http::HeaderMap,
-        said: &[u8],
-    ) -> CallError {
+    fn refused(core: &Core, status: StatusCode, headers: &HeaderMap, said: &[u8]) -> CallError {
         CallError::Http {
             instance: core.instance.clone(),
             status: status.as_u16(),
@@ -183,7 +208,7 @@ impl HttpLink {
 }
 
 /// The type of a response's content, without its parameters.
-fn kind(headers: &http::HeaderMap) -> &str {
+fn kind(headers: &HeaderMap) -> &str {
     let kind = headers
         .get(http::header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
@@ -200,8 +225,17 @@ fn is_events(response: &Response<Incoming>) -> bool {
 async fn send_queued(link: Arc<HttpLink>, core: Arc<Core>, mut queued: mpsc::Receiver<Bytes>) {
     while let Some(message) = queued.recv().await {
         let info = Arc::clone(&core.info.read());
+        let posting = async {
+            if info.era() == Era::Legacy {
+                return link.post(&core, Some(&info), message).await;
+            }
+            let method = Envelope::parse(message.clone(), core.limits)
+                .map(|message| message.method().into_owned())
+                .unwrap_or_default();
+            link.post_modern(&core, opening(&method), message).await
+        };
         // What goes wrong here shows at the next call, which has somebody to tell.
-        if let Ok(Ok(response)) = timeout(ACCEPT, link.post(&core, Some(&info), message)).await {
+        if let Ok(Ok(response)) = timeout(ACCEPT, posting).await {
             let _ = timeout(ACCEPT, read_whole(response.into_body(), EXPLANATION)).await;
         }
     }

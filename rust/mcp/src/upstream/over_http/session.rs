@@ -80,7 +80,7 @@ impl HttpLink {
             if core.info.read().session != stale.session {
                 return Ok(());
             }
-            shake(&core, &self.greeting)
+            shake(&core, &self.greeting.again())
                 .await
                 .map_err(|error| CallError::Unreachable {
                     instance: core.instance.clone(),
@@ -88,7 +88,7 @@ impl HttpLink {
                 })?;
             let info = Arc::clone(&core.info.read());
             core.inbound.renewed(&info);
-            self.start_listening();
+            core.start_listening().await;
             Ok(())
         })
     }
