@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use backstay_mcp::modern::meta::ModernMeta;
-use backstay_mcp::{CallSink, CallTag, Envelope, ModernCall, RawJson, Upstream, Version};
+use backstay_mcp::{CallSink, CallTag, Envelope, ModernCall, RawJson, Rewrite, Upstream, Version};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::log_level::LogLevel;
+use crate::modern::rounds::Rounds;
 use crate::session::{EventStream, Keep, Session};
 
 /// See the module.
@@ -27,6 +30,17 @@ pub(crate) struct Call {
     upstream: Mutex<Option<Arc<Upstream>>>,
     cancelled: AtomicBool,
     cancel: Notify,
+    /// What its server asks of the client. Held for one copy or assignment.
+    asking: Mutex<Asking>,
+    /// Only of a modern client's: the requests that it makes for this one call.
+    rounds: Option<Box<Rounds>>,
+}
+
+/// How many questions to the client are open, and since when there are none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asking {
+    open: usize,
+    since: Option<Instant>,
 }
 
 impl std::fmt::Debug for Call {
@@ -42,6 +56,22 @@ impl Call {
         tag: CallTag,
         streams: bool,
     ) -> Arc<Self> {
+        Self::build(session, id, tag, streams, None)
+    }
+
+    /// A call of a modern client.
+    pub(crate) fn modern(session: Arc<Session>, tag: CallTag, rounds: Rounds) -> Arc<Self> {
+        let id = rounds.id();
+        Self::build(session, id, tag, true, Some(Box::new(rounds)))
+    }
+
+    fn build(
+        session: Arc<Session>,
+        id: RawJson,
+        tag: CallTag,
+        streams: bool,
+        rounds: Option<Box<Rounds>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             session,
             id,
@@ -52,13 +82,28 @@ impl Call {
             upstream: Mutex::default(),
             cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
+            asking: Mutex::default(),
+            rounds,
         })
+    }
+
+    /// The requests of a modern client for this call; none of a legacy client's.
+    pub(crate) fn rounds(&self) -> Option<&Rounds> {
+        self.rounds.as_deref()
+    }
+
+    /// Its server waits for the client as long as the guard lives, and the call's time with it.
+    pub(crate) fn asks(self: &Arc<Self>) -> Asks {
+        self.asking.lock().open += 1;
+        Asks(Arc::clone(self))
     }
 
     /// Sends the client a message that belongs to this call: on the answer's stream, or, where the client
     /// takes none, on its GET stream.
     pub(crate) fn send(&self, message: &[u8], keep: Keep) {
-        if self.streams {
+        if let Some(rounds) = &self.rounds {
+            rounds.send(message, keep);
+        } else if self.streams {
             self.open().push(message, keep);
         } else {
             self.session.general().push(message, keep);
@@ -99,8 +144,15 @@ impl Call {
         }
     }
 
-    /// What a modern server is told with this call: who asks and can do what, and which log messages it wants.
+    /// What a modern server is told with this call: who asks and can do what, and which log messages it wants. A modern
+    /// client says that itself.
     pub(crate) fn for_modern_server(&self, upstream: &Upstream) -> ModernCall {
+        if let Some(rounds) = &self.rounds {
+            return ModernCall {
+                meta: None,
+                headers: rounds.headers().to_vec(),
+            };
+        }
         let session = &self.session;
         // A legacy client that asked for no level gets what servers send unasked.
         let level = session.level().unwrap_or(LogLevel::Info);
@@ -108,8 +160,7 @@ impl Call {
         ModernCall {
             meta: Some(ModernMeta::new(
                 session.client.clone(),
-                // What such a server asks for in its results is not passed on, so nothing is promised.
-                RawJson::EMPTY_OBJECT,
+                session.capabilities.raw().clone(),
                 logs.then(|| level.as_str()),
             )),
             headers: Vec::new(),
@@ -144,13 +195,45 @@ impl Call {
     }
 }
 
+/// See [`Call::asks`].
+#[derive(Debug)]
+pub(crate) struct Asks(Arc<Call>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        let mut asking = self.0.asking.lock();
+        asking.open -= 1;
+        asking.since = Some(Instant::now());
+    }
+}
+
 impl CallSink for Call {
     fn progress(&self, notification: Envelope) {
-        self.send(notification.bytes(), Keep::IfRoom);
+        let Some(rounds) = &self.rounds else {
+            return self.send(notification.bytes(), Keep::IfRoom);
+        };
+        // The request that waits now may go by another token than the one that began.
+        let Some(token) = rounds.token() else { return };
+        if notification.reported_token().as_ref() == Some(&token) {
+            return rounds.send(notification.bytes(), Keep::IfRoom);
+        }
+        let restored = notification.rewrite(&Rewrite {
+            reported_token: Some(&token),
+            ..Rewrite::default()
+        });
+        rounds.send(&restored, Keep::IfRoom);
+    }
+
+    fn asked(&self) -> Option<Duration> {
+        let asking = *self.asking.lock();
+        match asking.open {
+            0 => asking.since.map(|since| since.elapsed()),
+            _ => Some(Duration::ZERO),
+        }
     }
 
     fn paused(&self) {
-        if self.streams && self.session.version >= Version::V2025_11_25 {
+        if self.rounds.is_none() && self.streams && self.session.version >= Version::V2025_11_25 {
             self.open().pause();
         }
     }

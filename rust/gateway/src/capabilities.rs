@@ -38,6 +38,8 @@ pub(crate) struct Askable {
     pub(crate) method: &'static str,
     /// The capability in a client's words, for messages.
     pub(crate) capability: &'static str,
+    /// The same as client capabilities that suffice for this request.
+    pub(crate) required: fn(&RawJson) -> Value,
     /// Whether this client can serve this request.
     pub(crate) served_by: fn(&ClientCapabilities, &RawJson) -> bool,
     pub(crate) otherwise: Otherwise,
@@ -48,18 +50,24 @@ pub(crate) const ASKED: [Askable; 3] = [
     Askable {
         method: "roots/list",
         capability: "roots",
+        required: |_| json!({"roots": {}}),
         served_by: |client, _| client.roots,
         otherwise: Otherwise::NoRoots,
     },
     Askable {
         method: "sampling/createMessage",
         capability: "sampling",
+        required: |_| json!({"sampling": {}}),
         served_by: |client, _| client.sampling,
         otherwise: Otherwise::Refuse,
     },
     Askable {
         method: "elicitation/create",
         capability: "elicitation",
+        required: |params| {
+            let mode = if asks_by_url(params) { "url" } else { "form" };
+            json!({"elicitation": {mode: {}}})
+        },
         served_by: |client, params| {
             if asks_by_url(params) {
                 client.elicitation_url
@@ -107,20 +115,23 @@ pub(crate) struct ClientCapabilities {
 
 impl ClientCapabilities {
     pub(crate) fn read(raw: &RawValue) -> Self {
-        let map: Map<String, Value> = serde_json::from_str(raw.get()).unwrap_or_default();
-        let has = |key: &str| map.get(key).is_some_and(Value::is_object);
+        Self::of(RawJson::parse(raw.get().to_owned()).unwrap_or(RawJson::EMPTY_OBJECT))
+    }
+
+    pub(crate) fn of(raw: RawJson) -> Self {
+        let elicitation = raw.member("elicitation");
+        let has = |key: &str| raw.member(key).is_some_and(|it| it.is_object());
         let mode = |key: &str| {
-            map.get("elicitation")
-                .and_then(|it| it.get(key))
-                .is_some_and(Value::is_object)
+            let mode = elicitation.as_ref().and_then(|it| it.member(key));
+            mode.is_some_and(|it| it.is_object())
         };
         Self {
-            raw: RawJson::parse(raw.get().to_owned()).unwrap_or(RawJson::EMPTY_OBJECT),
             roots: has("roots"),
             sampling: has("sampling"),
             // Before 2025-11-25 there was one mode, and `{}` still means it.
             elicitation_form: has("elicitation") && (mode("form") || !mode("url")),
             elicitation_url: mode("url"),
+            raw,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::config::GatewayConfig;
 use crate::event::{Event, EventSink};
 use crate::fleet::{Publisher, Server, State, View};
 use crate::metrics::Metrics;
+use crate::modern::Modern;
 use crate::published::Published;
 use crate::session::{Keep, Scope, Session, Sessions};
 
@@ -29,6 +30,7 @@ pub(crate) type Servers = BTreeMap<Arc<str>, Arc<Server>>;
 pub(crate) struct Core {
     pub(crate) config: GatewayConfig,
     pub(crate) sessions: Sessions,
+    pub(crate) modern: Modern,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Registry,
     pub(crate) runtime: Handle,
@@ -66,6 +68,7 @@ impl Core {
     ) -> std::io::Result<Arc<Self>> {
         let core = Arc::new(Self {
             sessions: Sessions::open(&config)?,
+            modern: Modern::new(config.generation, config.max_sessions),
             metrics: Metrics::new(&registry).map_err(std::io::Error::other)?,
             published: Published::new(&registry).map_err(std::io::Error::other)?,
             registry,
@@ -247,6 +250,7 @@ impl Core {
                 session.general().push(&message, Keep::Once);
             }
         }
+        self.modern.listeners.list_changed(scope, method);
     }
 
     fn session_ended(self: &Arc<Self>, session: &Arc<Session>) {

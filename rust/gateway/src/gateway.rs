@@ -220,6 +220,7 @@ impl Gateway {
     /// Accepts nobody any more and waits, up to `patience`, until the connections are done.
     pub async fn drain(&self, patience: Duration) {
         self.stop_accepting();
+        self.core.modern.listeners.close();
         let most = u32::try_from(self.core.config.max_connections).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(patience, self.places.acquire_many(most)).await;
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use backstay_mcp::list::List;
+use backstay_mcp::modern::input::InputRequest;
 use backstay_mcp::{
     CallTag, CloseReason, Envelope, Inbound, RawJson, RejectedTool, Rewrite, RpcError, ServerInfo,
     jsonrpc,
@@ -19,6 +20,8 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::fleet::{Instance, Server};
 use crate::log_level::LogLevel;
+use crate::modern::rounds::Rounds;
+use crate::modern::{crossing, parked};
 use crate::session::{Keep, Report, Scope, Session};
 
 /// How long a client (and the human before it) may take for an answer.
@@ -86,8 +89,11 @@ impl FromServer {
         } else {
             LogLevel::Debug
         };
-        let wanted =
-            |session: &Session| level.is_none_or(|level| level >= session.level().unwrap_or(quiet));
+        let wanted = |session: &Session| match (session.level(), session.is_modern()) {
+            // A modern client hears nothing it did not ask for.
+            (None, true) => false,
+            (own, _) => level.is_none_or(|level| level >= own.unwrap_or(quiet)),
+        };
         if let Some(call) = call {
             if wanted(&call.session) {
                 call.send(message.bytes(), Keep::IfRoom);
@@ -105,6 +111,14 @@ impl FromServer {
         let Some(uri) = message.uri() else { return };
         let calls = self.instance.calls_by_session();
         for number in self.server.subscribers(&uri) {
+            if let Some(listener) = core.modern.listeners.by_number(number) {
+                let known = match listener.scope() {
+                    Scope::Service(_) => None,
+                    Scope::Fleet => core.shown_uri(&self.server, &uri),
+                };
+                listener.updated(message, known.as_deref());
+                continue;
+            }
             let Some(session) = core.sessions.by_number(number) else {
                 continue;
             };
@@ -175,6 +189,9 @@ impl Inbound for FromServer {
             }
             "notifications/resources/updated" => self.updated(&core, &notification),
             "notifications/message" => self.log(&core, &notification, call.as_ref()),
+            // A modern client learns that by trying again.
+            "notifications/elicitation/complete"
+                if call.as_ref().is_some_and(|call| call.session.is_modern()) => {}
             _ => {
                 if let Some(call) = call {
                     call.send(notification.bytes(), Keep::IfRoom);
@@ -213,6 +230,11 @@ impl Inbound for FromServer {
             }
         };
         if !(askable.served_by)(&session.capabilities, &params) {
+            if let Some(rounds) = call.as_ref().and_then(|call| call.rounds())
+                && let Ok(required) = RawJson::write(&(askable.required)(&params))
+            {
+                rounds.lack(required);
+            }
             return Box::pin(std::future::ready(otherwise(
                 askable,
                 "the client did not declare it",
@@ -276,6 +298,20 @@ fn no_roots() -> RawJson {
     RawJson::parse(r#"{"roots":[]}"#).unwrap_or(RawJson::EMPTY_OBJECT)
 }
 
+/// Asks a legacy client what a modern server wants of it before its call can go on.
+pub(crate) async fn ask_for(call: &Arc<Call>, request: &Envelope) -> Result<RawJson, RpcError> {
+    let method = request.method();
+    let params = request.params().unwrap_or(RawJson::EMPTY_OBJECT);
+    let Some(askable) = ASKED.iter().find(|askable| askable.method == method) else {
+        let message = format!("the server asks for `{method}`, which no client has");
+        return Err(RpcError::new(jsonrpc::INTERNAL_ERROR, message));
+    };
+    if !(askable.served_by)(&call.session.capabilities, &params) {
+        return otherwise(askable, "the client did not declare it");
+    }
+    ask(&call.session, Some(call), request, None).await
+}
+
 /// Asks a client. If the server loses interest (this future is dropped), the client is told.
 async fn ask(
     session: &Arc<Session>,
@@ -283,6 +319,10 @@ async fn ask(
     request: &Envelope,
     report: Option<(RawJson, Report)>,
 ) -> Result<RawJson, RpcError> {
+    let _asks = call.map(Call::asks);
+    if let Some(rounds) = call.and_then(|call| call.rounds()) {
+        return ask_in_result(session, rounds, request).await;
+    }
     let question = session.asked.open(report).map_err(|refused| {
         RpcError::new(
             jsonrpc::INTERNAL_ERROR,
@@ -312,6 +352,44 @@ async fn ask(
     let answer = question.answer(PATIENCE).await;
     withdraw.id = None;
     answer
+}
+
+/// Asks a modern client, with the result of the request that waits.
+async fn ask_in_result(
+    session: &Session,
+    rounds: &Rounds,
+    request: &Envelope,
+) -> Result<RawJson, RpcError> {
+    let too_much = || {
+        RpcError::new(
+            jsonrpc::INTERNAL_ERROR,
+            "the client cannot be asked: too many questions are open",
+        )
+    };
+    let question = session.asked.open(None).map_err(|_| too_much())?;
+    let key: String = question.id.read().unwrap_or_default();
+    let asked = InputRequest {
+        key: key.clone(),
+        method: request.method().into_owned(),
+        params: crossing::asked_of_modern(request),
+    };
+    if !rounds.ask(asked) {
+        return Err(too_much());
+    }
+    let _closes = Closes { rounds, key };
+    question.answer(parked::PATIENCE).await
+}
+
+/// The question is no longer open, however it ended.
+struct Closes<'a> {
+    rounds: &'a Rounds,
+    key: String,
+}
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.rounds.close(&self.key);
+    }
 }
 
 /// Tells the client that nobody waits for its answer any more.

@@ -2,7 +2,7 @@
 //!
 //! A call's way: [`http`] admits and authenticates it and finds its [`session`]; [`requests`] routes it by
 //! name through the [`fleet`]'s tables and forwards its bytes; what the server says meanwhile comes back
-//! through [`inbound`] to the [`call`] it belongs to. [`capabilities`] decides who may ask what of whom.
+//! through [`inbound`] to the [`call`] it belongs to. Clients without sessions are [`modern`]'s. [`capabilities`] decides who may ask what of whom.
 //!
 //! The protocol's messages and the connections to servers are `rust/mcp`; processes are the keeper's; what
 //! is to be served is decided in Python, which sends [`Routes`] and reads [`Event`]s
@@ -36,6 +36,7 @@ mod http;
 mod inbound;
 mod log_level;
 mod metrics;
+mod modern;
 mod names;
 mod process;
 mod published;

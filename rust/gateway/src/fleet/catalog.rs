@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use backstay_mcp::RawJson;
 use backstay_mcp::list::List;
+use backstay_mcp::modern::param::{self, Mirror};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -81,6 +82,17 @@ impl Item {
             json,
             place,
         })
+    }
+
+    /// The arguments that a tool wants mirrored in headers. A tool whose wish is against the rules has none: to leave
+    /// it out is its clients' to decide.
+    pub(crate) fn mirrors(&self) -> Box<[Mirror]> {
+        if memchr::memmem::find(self.json.as_bytes(), param::ANNOTATION.as_bytes()).is_none() {
+            return Box::default();
+        }
+        let schema = self.json.member("inputSchema");
+        let mirrors = schema.and_then(|schema| param::mirrors(&schema).ok());
+        mirrors.unwrap_or_default().into()
     }
 
     /// Appends the entry under another name.

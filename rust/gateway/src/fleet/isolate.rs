@@ -42,11 +42,25 @@ impl Core {
         let route = server.route();
         match (route.session, route.transport) {
             (SessionMode::Shared | SessionMode::Global, _) => server.pick(),
+            _ if session.is_modern() => Box::pin(self.pick_for_modern(server)).await,
             // Boxed: the future of every call would have to have room for them.
             (SessionMode::Isolated, Transport::Stdio) => {
                 Box::pin(self.claim(server, session)).await
             }
             (SessionMode::Isolated, _) => Box::pin(self.own_session(server, session)).await,
+        }
+    }
+
+    /// A modern client has no session that could have something to itself: all of one identity share what one has.
+    async fn pick_for_modern(self: &Arc<Self>, server: &Arc<Server>) -> Result<Picked, RpcError> {
+        let holder = self
+            .modern
+            .holder(&self.sessions)
+            .await
+            .map_err(|_| taken(server, "the gateway has no place for another session now"))?;
+        match server.route().transport {
+            Transport::Stdio => self.claim(server, &holder).await,
+            _ => self.own_session(server, &holder).await,
         }
     }
 

@@ -211,6 +211,17 @@ impl Core {
         }
     }
 
+    /// Somebody wants to hear of this resource, and nobody did. False where its server refuses.
+    pub(crate) async fn subscribe_upstream(&self, server: &Server, uri: &str) -> bool {
+        let params = uri_params(uri);
+        let ready = server.ready();
+        let asked = ready
+            .iter()
+            .map(|(_, upstream)| ask(upstream, "resources/subscribe", &params));
+        let granted = futures_util::future::join_all(asked).await;
+        granted.into_iter().any(|granted| granted)
+    }
+
     /// Nobody wants to hear of this resource any more.
     pub(crate) fn unsubscribe_upstream(&self, server: &Server, uri: &str) {
         for (_, upstream) in server.ready() {
@@ -232,8 +243,8 @@ fn uri_params(uri: &str) -> RawJson {
     RawJson::write(&serde_json::json!({ "uri": uri })).unwrap_or(RawJson::EMPTY_OBJECT)
 }
 
-/// Asks a server for something on many clients' behalf; that it refuses is its own affair.
-async fn ask(upstream: &Upstream, method: &str, params: &RawJson) {
+/// Asks a server for something on many clients' behalf. Whether it did as asked.
+async fn ask(upstream: &Upstream, method: &str, params: &RawJson) -> bool {
     let message = Outgoing::New {
         method,
         params: Some(params.clone()),
@@ -245,5 +256,6 @@ async fn ask(upstream: &Upstream, method: &str, params: &RawJson) {
         sink: None,
         modern: None,
     };
-    let _ = upstream.call(call).await;
+    let answered = upstream.call(call).await;
+    answered.is_ok_and(|reply| !reply.is_error())
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use backstay_mcp::RawJson;
 use backstay_mcp::list::List;
+use backstay_mcp::modern::param::Mirror;
 use bytes::Bytes;
 
 use super::catalog::{Catalog, Fingerprint, Item, LISTS};
@@ -27,16 +28,28 @@ pub(crate) struct Destination {
     pub(crate) own: Arc<str>,
     /// Whether that differs from what the client said.
     pub(crate) renamed: bool,
+    /// Arguments that the tool wants mirrored in headers; almost always none.
+    pub(crate) mirrors: Box<[Mirror]>,
     /// The signals of the tool, from its first call on.
     golden: OnceLock<Golden>,
 }
 
 impl Destination {
     pub(crate) fn new(server: Arc<Server>, own: impl Into<Arc<str>>, renamed: bool) -> Arc<Self> {
+        Self::mirroring(server, own, renamed, Box::default())
+    }
+
+    fn mirroring(
+        server: Arc<Server>,
+        own: impl Into<Arc<str>>,
+        renamed: bool,
+        mirrors: Box<[Mirror]>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             server,
             own: own.into(),
             renamed,
+            mirrors,
             golden: OnceLock::new(),
         })
     }
@@ -156,8 +169,16 @@ impl View {
                     let name = shown_as(part, list, item);
                     let renamed = name != item.name;
                     fingerprint.add(&name, item);
-                    let to =
-                        Destination::new(Arc::clone(&part.server), Arc::clone(&item.name), renamed);
+                    let mirrors = match list {
+                        List::Tools => item.mirrors(),
+                        _ => Box::default(),
+                    };
+                    let to = Destination::mirroring(
+                        Arc::clone(&part.server),
+                        Arc::clone(&item.name),
+                        renamed,
+                        mirrors,
+                    );
                     if let (List::Resources | List::ResourceTemplates, Some(scheme)) =
                         (list, scheme(&item.name))
                     {

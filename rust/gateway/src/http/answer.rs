@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
-use crate::session::Reader;
+use crate::session::{Held, Reader};
 
 /// The header that names a client's session.
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -45,6 +45,21 @@ pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body>
 }
 
 pub(super) fn events(reader: Reader) -> Response<Body> {
+    event_stream(reader)
+}
+
+/// A modern client's event stream, and what ends with it.
+pub(super) fn events_holding(reader: Reader, held: Held) -> Response<Body> {
+    let mut answer = event_stream(reader.holding(held));
+    // "Servers SHOULD include the `X-Accel-Buffering: no` header" (2026-07-28, "Receiving Messages").
+    answer.headers_mut().insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    answer
+}
+
+fn event_stream(reader: Reader) -> Response<Body> {
     let mut answer = with(
         StatusCode::OK,
         HeaderValue::from_static("text/event-stream"),

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use backstay_mcp::version::{MODERN, UnknownVersion};
 use backstay_mcp::{RpcError, Version, jsonrpc};
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::answer::{self, PROTOCOL_VERSION, SESSION_ID};
 use super::body::Body;
-use super::post;
+use super::{modern, post};
 use crate::core::Core;
 use crate::session::{EventId, Scope, Session};
 
@@ -63,29 +64,43 @@ impl Accepts {
 pub(super) async fn serve(
     core: &Arc<Core>,
     scope: Scope,
+    compared: bool,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    if let Err(answer) = check_version(request.headers()) {
-        return answer;
-    }
+    let speaks = match spoken(request.headers()) {
+        Ok(speaks) => speaks,
+        Err(answer) => return answer,
+    };
     match *request.method() {
+        Method::POST if speaks != Speaks::Legacy => {
+            let accepts = Accepts::read(request.headers());
+            match check_post(accepts, request.headers()) {
+                Ok(()) => modern::serve(core, scope, accepts, compared, request).await,
+                Err(answer) => answer,
+            }
+        }
+        Method::GET | Method::DELETE if speaks == Speaks::Modern => {
+            not_allowed("2026-07-28 has neither: use subscriptions/listen", "POST")
+        }
+        Method::GET | Method::DELETE if speaks == Speaks::Unknown => {
+            let known = UnknownVersion(
+                request.headers()[PROTOCOL_VERSION]
+                    .to_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+            answer::refusal(
+                StatusCode::BAD_REQUEST,
+                jsonrpc::INVALID_REQUEST,
+                known.to_string(),
+            )
+        }
         Method::POST => {
             let accepts = Accepts::read(request.headers());
-            if !accepts.json && !accepts.events {
-                return answer::refusal(
-                    StatusCode::NOT_ACCEPTABLE,
-                    jsonrpc::INVALID_REQUEST,
-                    "answers are application/json or text/event-stream; accept both",
-                );
+            match check_post(accepts, request.headers()) {
+                Ok(()) => post::serve(core, scope, accepts, request).await,
+                Err(answer) => answer,
             }
-            if !is_json(request.headers()) {
-                return answer::refusal(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    jsonrpc::INVALID_REQUEST,
-                    "Content-Type must be application/json",
-                );
-            }
-            post::serve(core, scope, accepts, request).await
         }
         Method::GET => listen(core, &scope, request.headers()),
         Method::DELETE => match session(core, &scope, request.headers()) {
@@ -95,18 +110,39 @@ pub(super) async fn serve(
             }
             Err(answer) => answer,
         },
-        _ => {
-            let mut answer = answer::refusal(
-                StatusCode::METHOD_NOT_ALLOWED,
-                jsonrpc::INVALID_REQUEST,
-                "allowed: GET, POST, DELETE",
-            );
-            answer
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
-            answer
-        }
+        _ => not_allowed("allowed: GET, POST, DELETE", "GET, POST, DELETE"),
     }
+}
+
+fn not_allowed(message: &str, methods: &'static str) -> Response<Body> {
+    let mut answer = answer::refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        jsonrpc::INVALID_REQUEST,
+        message,
+    );
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+/// What a POST must say of what it sends and takes, whatever it speaks.
+fn check_post(accepts: Accepts, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    if !accepts.json && !accepts.events {
+        return Err(answer::refusal(
+            StatusCode::NOT_ACCEPTABLE,
+            jsonrpc::INVALID_REQUEST,
+            "answers are application/json or text/event-stream; accept both",
+        ));
+    }
+    if !is_json(headers) {
+        return Err(answer::refusal(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            jsonrpc::INVALID_REQUEST,
+            "Content-Type must be application/json",
+        ));
+    }
+    Ok(())
 }
 
 /// The client's GET stream: for what belongs to no call, or to catch up with one.
@@ -169,27 +205,31 @@ pub(super) fn session(
     })
 }
 
-/// A version header must name a version that is spoken here; that it is missing is allowed.
-fn check_version(headers: &HeaderMap) -> Result<(), Response<Body>> {
+/// What a request's version header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    /// A version with sessions; also where it says nothing.
+    Legacy,
+    Modern,
+    /// A version that is not spoken here.
+    Unknown,
+}
+
+fn spoken(headers: &HeaderMap) -> Result<Speaks, Response<Body>> {
     let mut versions = headers.get_all(PROTOCOL_VERSION).iter();
-    let version = match (versions.next(), versions.next()) {
-        (None, _) => return Ok(()),
-        (Some(version), None) => version.to_str().unwrap_or_default(),
-        _ => {
-            return Err(answer::refusal(
-                StatusCode::BAD_REQUEST,
-                jsonrpc::INVALID_REQUEST,
-                "several MCP-Protocol-Version headers",
-            ));
-        }
-    };
-    version.parse::<Version>().map(drop).map_err(|error| {
-        answer::refusal(
+    match (versions.next(), versions.next()) {
+        (None, _) => Ok(Speaks::Legacy),
+        (Some(version), None) => match version.to_str() {
+            Ok(MODERN) => Ok(Speaks::Modern),
+            Ok(version) if version.parse::<Version>().is_ok() => Ok(Speaks::Legacy),
+            _ => Ok(Speaks::Unknown),
+        },
+        _ => Err(answer::refusal(
             StatusCode::BAD_REQUEST,
             jsonrpc::INVALID_REQUEST,
-            error.to_string(),
-        )
-    })
+            "several MCP-Protocol-Version headers",
+        )),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -6,6 +6,7 @@ mod forward;
 mod guard;
 mod listener;
 mod mcp;
+mod modern;
 mod page;
 mod post;
 mod secure;
@@ -14,9 +15,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use backstay_mcp::jsonrpc;
+use backstay_mcp::modern::headers::PARAM_PREFIX;
 use backstay_telemetry::Format;
-use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, ORIGIN, VARY, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, ORIGIN, VARY, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub(crate) use body::{Body, Passed};
@@ -148,12 +153,14 @@ async fn publish(
 
 async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Response<Body> {
     if request.method() == Method::OPTIONS {
-        return preflight();
+        return preflight(request.headers());
     }
     let path = request.uri().path();
+    // Over the fleet's own socket comes what was stdio, which has no headers to compare with.
+    let compared = matches!(door, Door::Guarded(_));
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
-        "/mcp" => mcp::serve(core, crate::session::Scope::Fleet, request).await,
+        "/mcp" => mcp::serve(core, crate::session::Scope::Fleet, compared, request).await,
         "/healthz" if reads => answer::text(StatusCode::OK, "ok\n"),
         "/readyz" if reads => page::ready(core),
         "/metrics" if reads => metrics(core, &request),
@@ -178,7 +185,7 @@ async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Res
             .filter(|service| !service.is_empty())
         {
             Some(service) => match page::scope(core, service).await {
-                Ok(scope) => mcp::serve(core, scope, request).await,
+                Ok(scope) => mcp::serve(core, scope, compared, request).await,
                 Err(answer) => answer,
             },
             None => answer::text(StatusCode::NOT_FOUND, "nothing here; MCP is at /mcp\n"),
@@ -261,14 +268,28 @@ fn not_allowed(methods: &'static str) -> Response<Body> {
 }
 
 /// A web page of an allowed origin asks what it may send.
-fn preflight() -> Response<Body> {
+fn preflight(asked: &HeaderMap) -> Response<Body> {
     let mut answer = answer::empty(StatusCode::NO_CONTENT);
+    let mut headers =
+        "authorization, content-type, accept, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name"
+            .to_owned();
+    // Those of annotated arguments are named by tools, so whichever are asked for.
+    let asked = asked
+        .get(ACCESS_CONTROL_REQUEST_HEADERS)
+        .and_then(|asked| asked.to_str().ok());
+    for name in asked.unwrap_or_default().split(',').map(str::trim) {
+        if name.starts_with(PARAM_PREFIX) {
+            headers.push_str(", ");
+            headers.push_str(name);
+        }
+    }
+    if let Ok(headers) = HeaderValue::from_str(&headers) {
+        answer
+            .headers_mut()
+            .insert(ACCESS_CONTROL_ALLOW_HEADERS, headers);
+    }
     for (name, value) in [
         ("access-control-allow-methods", "GET, POST, DELETE"),
-        (
-            "access-control-allow-headers",
-            "authorization, content-type, accept, last-event-id, mcp-session-id, mcp-protocol-version",
-        ),
         ("access-control-max-age", "600"),
     ] {
         answer.headers_mut().insert(

@@ -4,6 +4,11 @@
 //! question) or it takes long: then it becomes an event stream, which the client can resume. A client
 //! that goes away has not cancelled: what it asked for is finished without it.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the error is the answer, and it is on its way out"
+)]
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +19,7 @@ use backstay_mcp::envelope::Batch;
 use backstay_mcp::{Envelope, Kind, Limits, RawJson, RpcError, jsonrpc};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -21,6 +27,7 @@ use hyper::body::Incoming;
 use super::answer::{self, SESSION_ID};
 use super::body::Body;
 use super::mcp::{Accepts, session};
+use super::modern;
 use crate::call::Call;
 use crate::core::Core;
 use crate::fault;
@@ -28,7 +35,7 @@ use crate::requests::{self, Answer, Unopened};
 use crate::session::{Busy, Keep, Scope, Session};
 
 /// An answer that takes longer becomes a stream, before anything between takes the connection for dead.
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 /// Time for a whole body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(120);
 
@@ -39,23 +46,10 @@ pub(super) async fn serve(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let declared = head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse().ok());
-    let bytes =
-        match tokio::time::timeout(BODY_TIME, read(body, declared, core.config.max_body)).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(answer)) => return answer,
-            Err(_) => {
-                return answer::refusal(
-                    StatusCode::REQUEST_TIMEOUT,
-                    jsonrpc::INVALID_REQUEST,
-                    "the body took too long to arrive",
-                );
-            }
-        };
+    let bytes = match whole(&head, body, core.config.max_body).await {
+        Ok(bytes) => bytes,
+        Err(answer) => return answer,
+    };
     match Envelope::parse_batch(bytes, Limits::with_max_bytes(core.config.max_body)) {
         Err(error) => answer::refusal(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
         Ok(Batch::One(message))
@@ -66,7 +60,16 @@ pub(super) async fn serve(
         Ok(messages) => {
             let session = match session(core, &scope, &head.headers) {
                 Ok(session) => session,
-                Err(answer) => return answer,
+                Err(answer) => {
+                    return match messages {
+                        // Its body says what its headers should have said.
+                        Batch::One(message) if modern::is_modern(&message) => {
+                            Box::pin(modern::answer(core, scope, accepts, &head, true, message))
+                                .await
+                        }
+                        _ => answer,
+                    };
+                }
             };
             match messages {
                 Batch::One(message) if message.kind() == Kind::Request => {
@@ -92,6 +95,28 @@ pub(super) async fn serve(
             }
         }
     }
+}
+
+/// The whole body of a POST, within its limits.
+pub(super) async fn whole(
+    head: &Parts,
+    body: Incoming,
+    most: usize,
+) -> Result<Bytes, Response<Body>> {
+    let declared = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok());
+    tokio::time::timeout(BODY_TIME, read(body, declared, most))
+        .await
+        .unwrap_or_else(|_| {
+            Err(answer::refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                jsonrpc::INVALID_REQUEST,
+                "the body took too long to arrive",
+            ))
+        })
 }
 
 async fn read(
@@ -212,7 +237,7 @@ async fn ask(
                 return answer::events(stream.read(0));
             }
             return match answer {
-                Answer::Whole(bytes) => answer::json(StatusCode::OK, bytes),
+                Answer::Whole(bytes) | Answer::Failed(bytes, _) => answer::json(StatusCode::OK, bytes),
                 Answer::Pieces(pieces) => answer::pieces(pieces),
                 Answer::Nothing => {
                     let stream = call.open();

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_mcp::{CallError, CallSink, Envelope, Outgoing, Rewrite, RpcError};
+use backstay_mcp::{CallError, CallSink, Envelope, Era, Outgoing, Rewrite, RpcError};
 use tokio::time::Instant;
 
-use super::Answer;
+use super::{Answer, rounds};
 use crate::call::Call;
 use crate::core::Core;
 use crate::fault;
 use crate::fleet::{Destination, Server};
 use crate::metrics::Golden;
+use crate::modern::crossing;
 
 /// A call of a tool or a prompt, by its name.
 pub(super) async fn named(
@@ -137,6 +138,22 @@ async fn send(
     };
     let in_flight = instance.begin(call);
     call.sent_to(&upstream);
+    let own = if upstream.is_modern() {
+        Era::Modern
+    } else {
+        Era::Legacy
+    };
+    let eras = (call.session.era, own);
+    let rewrite = match eras {
+        (Era::Modern, Era::Legacy) => match request.request_state() {
+            Some(state) => {
+                measure.failed("rpc");
+                return Err(core.modern.parked.why_unknown(&state));
+            }
+            None => crossing::to_legacy(rewrite),
+        },
+        _ => rewrite,
+    };
     let message = Outgoing::Forward {
         envelope: request,
         rewrite,
@@ -146,11 +163,24 @@ async fn send(
         tag: Some(call.tag),
         timeout: Some(left(server, began)),
         sink: Some(Arc::clone(call) as Arc<dyn CallSink>),
-        modern: upstream
-            .is_modern()
-            .then(|| Box::new(call.for_modern_server(&upstream))),
+        modern: match eras {
+            (_, Era::Legacy) => None,
+            _ => Some(Box::new(call.for_modern_server(&upstream))),
+        },
     };
-    let outcome = upstream.call(outgoing).await;
+    let outcome = match eras {
+        // Boxed: the future of every call would have to have room for it.
+        (Era::Legacy, Era::Modern) => {
+            match Box::pin(rounds::ask(call, &upstream, request, outgoing)).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    measure.failed("rpc");
+                    return Err(error);
+                }
+            }
+        }
+        _ => upstream.call(outgoing).await,
+    };
     drop(in_flight);
     match outcome {
         Ok(reply) => {
@@ -160,7 +190,12 @@ async fn send(
             } else {
                 measure.answered();
             }
-            Ok((Answer::Whole(reply.with_id(&call.id)), is_error))
+            let answer = match eras {
+                (Era::Legacy, _) => Answer::Whole(reply.with_id(&call.id)),
+                (Era::Modern, Era::Legacy) => crossing::from_legacy(call, request, &reply),
+                (Era::Modern, Era::Modern) => crossing::unchanged(call, &reply),
+            };
+            Ok((answer, is_error))
         }
         Err(CallError::Cancelled) => {
             measure.failed("cancelled");

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use backstay_mcp::modern::meta::SERVER_INFO;
+use backstay_mcp::version::SPOKEN;
 use backstay_mcp::{Envelope, RawJson, RpcError, ServerInfo, Version, jsonrpc};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -81,6 +83,37 @@ pub(crate) async fn initialize(
     Ok((session, jsonrpc::response(&id, &result).into()))
 }
 
+/// The answer to `server/discover`: what is spoken here and what can be done, as `initialize` says it.
+pub(super) fn discover(core: &Core, scope: &Scope) -> RawJson {
+    let version = Version::LATEST;
+    let mut said = match scope {
+        Scope::Fleet => of_fleet(core, version),
+        Scope::Service(service) => {
+            let server = core.server(service);
+            let info = server.and_then(|server| server.info());
+            of_service(core, info.as_deref(), version)
+        }
+    };
+    let mut meta = match said["_meta"].take() {
+        Value::Object(meta) => meta,
+        _ => Map::new(),
+    };
+    meta.insert(SERVER_INFO.to_owned(), said["serverInfo"].take());
+    let mut result = json!({
+        "resultType": "complete",
+        "supportedVersions": SPOKEN,
+        "capabilities": said["capabilities"].take(),
+        // Servers come, go and change.
+        "ttlMs": 0,
+        "cacheScope": "private",
+        "_meta": meta,
+    });
+    if let Some(instructions) = said.get_mut("instructions").map(Value::take) {
+        result["instructions"] = instructions;
+    }
+    RawJson::write(&result).unwrap_or(RawJson::EMPTY_OBJECT)
+}
+
 fn of_fleet(core: &Core, version: Version) -> Value {
     let servers = core.servers();
     let infos: Vec<_> = servers
@@ -129,7 +162,15 @@ fn of_service(core: &Core, info: Option<&ServerInfo>, version: Version) -> Value
         "capabilities".into(),
         capabilities::declared_on_service(info.map(|info| &info.capabilities)),
     );
-    result.entry("serverInfo").or_insert_with(|| own_info(core));
+    // What a modern server says in place of it, or only to modern clients.
+    for key in ["resultType", "supportedVersions", "ttlMs", "cacheScope"] {
+        result.remove(key);
+    }
+    let said = info.and_then(|info| info.server.read::<Value>().ok());
+    let named = said.filter(|said| said.get("name").is_some());
+    result
+        .entry("serverInfo")
+        .or_insert_with(|| named.unwrap_or_else(|| own_info(core)));
     Value::Object(result)
 }
 

@@ -5,6 +5,7 @@ mod forward;
 mod initialize;
 mod locate;
 mod notification;
+mod rounds;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::core::Core;
 use crate::fault;
 use crate::fleet::{Destination, list_answer, list_of};
 use crate::log_level::LogLevel;
+use crate::modern::crossing;
 use crate::session::Scope;
 
 /// What a request is answered with.
@@ -26,6 +28,8 @@ use crate::session::Scope;
 pub(crate) enum Answer {
     /// One message.
     Whole(Bytes),
+    /// One error, and its code.
+    Failed(Bytes, i64),
     /// One message, in pieces that are sent one after the other.
     Pieces([Bytes; 3]),
     /// Nothing: it was called off.
@@ -38,13 +42,13 @@ impl Answer {
     }
 
     pub(crate) fn error(id: &RawJson, error: &RpcError) -> Self {
-        Self::Whole(jsonrpc::error(Some(id), error).into())
+        Self::Failed(jsonrpc::error(Some(id), error).into(), error.code)
     }
 
     /// The message in one piece; empty where there is none.
     pub(crate) fn into_bytes(self) -> Bytes {
         match self {
-            Self::Whole(bytes) => bytes,
+            Self::Whole(bytes) | Self::Failed(bytes, _) => bytes,
             Self::Pieces(pieces) => pieces.concat().into(),
             Self::Nothing => Bytes::new(),
         }
@@ -58,7 +62,10 @@ pub(crate) async fn answer(core: &Arc<Core>, call: &Arc<Call>, request: &Envelop
         answered = dispatch(core, call, request) => answered,
         () = call.called_off() => return Answer::Nothing,
     };
-    answered.unwrap_or_else(|error| Answer::error(&call.id, &error))
+    answered.unwrap_or_else(|error| match call.rounds() {
+        None => Answer::error(&call.id, &error),
+        Some(rounds) => Answer::error(&rounds.id(), &crossing::own_error(error)),
+    })
 }
 
 async fn dispatch(
@@ -84,7 +91,18 @@ async fn dispatch_other(
     request: &Envelope,
     method: &str,
 ) -> Result<Answer, RpcError> {
+    if call.session.is_modern() {
+        crossing::check_method(core, &call.session.scope, method)?;
+    }
     match method {
+        "server/discover" if call.session.is_modern() => {
+            core.settle(|core| core.is_scope_settled(&call.session.scope))
+                .await;
+            Ok(Answer::result(
+                &call.id,
+                &initialize::discover(core, &call.session.scope),
+            ))
+        }
         "prompts/get" => {
             let name = request
                 .name()
@@ -115,13 +133,18 @@ async fn dispatch_other(
                 if let Scope::Service(service) = scope {
                     core.check_service(service)?;
                 }
-                Ok(Answer::Pieces(list_answer(
-                    &call.id,
-                    core.view(scope).result(list),
-                )))
+                let view = core.view(scope);
+                let result = view.result(list);
+                Ok(Answer::Pieces(if call.session.is_modern() {
+                    crossing::list_answer(&call.id, result)
+                } else {
+                    list_answer(&call.id, result)
+                }))
             }
             // A method of its own, known to nobody here but the server.
-            (None, Scope::Service(service)) if !other.starts_with("tasks/") => {
+            (None, Scope::Service(service))
+                if !other.starts_with("tasks/") || call.session.is_modern() =>
+            {
                 core.settle(|core| core.is_scope_settled(&call.session.scope))
                     .await;
                 let server = core

@@ -101,9 +101,6 @@ impl Asked {
     /// Takes an answer of the client. False where nobody waits for it.
     pub(crate) fn answer(&self, message: &Envelope) -> bool {
         let Some(id) = message.id() else { return false };
-        let Some(waiting) = self.open.lock().waiting.remove(&id) else {
-            return false;
-        };
         let answer = match message.result() {
             Some(result) => Ok(result),
             None => Err(message.error().map_or_else(
@@ -116,7 +113,13 @@ impl Asked {
                 |error| RpcError::read(&error),
             )),
         };
-        waiting.answer.send(answer).is_ok()
+        self.settle(&id, answer)
+    }
+
+    /// Takes the answer to the question of this id. False where nobody waits for it.
+    pub(crate) fn settle(&self, id: &RawJson, answer: Answer) -> bool {
+        let waiting = self.open.lock().waiting.remove(id);
+        waiting.is_some_and(|waiting| waiting.answer.send(answer).is_ok())
     }
 
     /// A client reports how far it is with a question: its token is the question's id.

@@ -10,14 +10,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use backstay_mcp::{RawJson, Version};
+use backstay_mcp::{Era, RawJson, Version};
 use parking_lot::Mutex;
 
 use asked::Asked;
 pub(crate) use asked::Report;
 pub(crate) use journal::{Record, Saved};
-pub(crate) use store::Sessions;
-pub(crate) use stream::{EventId, EventStream, Keep, Reader};
+pub(crate) use store::{Sessions, TooMany};
+pub(crate) use stream::{EventId, EventStream, Held, Keep, Reader};
 
 use crate::call::Call;
 use crate::capabilities::ClientCapabilities;
@@ -55,6 +55,8 @@ pub(crate) struct Session {
     /// What it goes by inside this daemon.
     pub(crate) number: u64,
     pub(crate) scope: Scope,
+    /// A modern client has no session: this stands for one request of it, and nobody finds it by its id.
+    pub(crate) era: Era,
     pub(crate) version: Version,
     pub(crate) capabilities: ClientCapabilities,
     /// `clientInfo`, as it was sent.
@@ -105,6 +107,7 @@ impl Session {
                 .service
                 .as_deref()
                 .map_or(Scope::Fleet, |service| Scope::Service(service.into())),
+            era: Era::Legacy,
             version: saved.version.parse().ok()?,
             capabilities: ClientCapabilities::read(&saved.capabilities),
             client: RawJson::parse(saved.client.get().to_owned()).ok()?,
@@ -117,6 +120,39 @@ impl Session {
             subscriptions: Mutex::new(saved.subscriptions.clone()),
             instances: Mutex::new(saved.instances.clone()),
         }))
+    }
+
+    /// What stands for one request of a modern client; it is in no store.
+    pub(crate) fn passing(
+        number: u64,
+        generation: u32,
+        scope: Scope,
+        capabilities: RawJson,
+        client: RawJson,
+        level: Option<LogLevel>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: Box::default(),
+            number,
+            scope,
+            era: Era::Modern,
+            version: Version::LATEST,
+            capabilities: ClientCapabilities::of(capabilities),
+            client,
+            generation,
+            used: AtomicU64::new(0),
+            level: AtomicU8::new(level.map_or(0, LogLevel::code)),
+            asked: Asked::new(generation),
+            calls: Mutex::default(),
+            streams: Mutex::default(),
+            subscriptions: Mutex::default(),
+            instances: Mutex::default(),
+        })
+    }
+
+    /// Whether it stands for a request of a modern client.
+    pub(crate) fn is_modern(&self) -> bool {
+        self.era == Era::Modern
     }
 
     fn saved(&self) -> Option<Saved> {
@@ -284,7 +320,7 @@ impl Session {
     }
 
     /// Ends everything of it: streams, and the requests that servers wait on.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.asked.close();
         let mut streams = self.streams.lock();
         let general = streams.general.take();

@@ -83,7 +83,7 @@ impl Sessions {
     }
 
     fn add(&self, saved: &Saved) -> Option<Arc<Session>> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = self.number();
         let session = Session::new(saved, number, self.generation, self.now())?;
         self.levels[level_index(session.level())].fetch_add(1, Ordering::Relaxed);
         for instance in &saved.instances {
@@ -97,6 +97,18 @@ impl Sessions {
     /// Has `ended` called with each session that ends.
     pub(crate) fn on_end(&self, ended: impl Fn(&Arc<Session>) + Send + Sync + 'static) {
         let _ = self.ended.set(Box::new(ended));
+    }
+
+    /// A number that no session has.
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a log level in that one request asks for, as long as the guard lives.
+    pub(crate) fn hold_level(&self, level: LogLevel) -> HeldLevel<'_> {
+        let count = &self.levels[level_index(Some(level))];
+        count.fetch_add(1, Ordering::Relaxed);
+        HeldLevel(count)
     }
 
     /// Opens a session, and returns when a next daemon would know it.
@@ -315,6 +327,15 @@ impl Sessions {
 
     fn now(&self) -> u64 {
         millis(self.clock.elapsed())
+    }
+}
+
+/// See [`Sessions::hold_level`].
+pub(crate) struct HeldLevel<'a>(&'a AtomicUsize);
+
+impl Drop for HeldLevel<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -31,8 +31,9 @@ pub const REMOVED_FOR_LEGACY: [Edit<'static>; 4] = [
 ];
 
 /// What one request says of itself, borrowed from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct RequestMeta<'a> {
+    request: &'a Envelope,
     version: Option<&'a [u8]>,
     client: Option<&'a [u8]>,
     capabilities: Option<&'a [u8]>,
@@ -74,7 +75,13 @@ impl MetaFault {
 impl<'a> RequestMeta<'a> {
     /// Reads it. What is not there is none; see [`RequestMeta::required`].
     pub fn read(request: &'a Envelope) -> Result<Self, MetaFault> {
-        let mut it = Self::default();
+        let mut it = Self {
+            request,
+            version: None,
+            client: None,
+            capabilities: None,
+            level: None,
+        };
         let meta = request.meta_bytes();
         if meta.first() != Some(&b'{') {
             return Ok(it);
@@ -140,13 +147,18 @@ impl<'a> RequestMeta<'a> {
     }
 
     /// Who asks, as it was written.
-    pub fn client_info(&self) -> Option<&'a [u8]> {
-        self.client
+    pub fn client_info(&self) -> Option<RawJson> {
+        self.client.map(|part| self.raw(part))
     }
 
     /// What the client can do, as it was written.
-    pub fn client_capabilities(&self) -> Option<&'a [u8]> {
-        self.capabilities
+    pub fn client_capabilities(&self) -> Option<RawJson> {
+        self.capabilities.map(|part| self.raw(part))
+    }
+
+    /// A part of the request, whose bytes it shares.
+    fn raw(&self, part: &[u8]) -> RawJson {
+        RawJson::trusted(self.request.bytes().slice_ref(part))
     }
 }
 
@@ -210,11 +222,9 @@ mod tests {
         assert!(meta.is_modern() && meta.required().is_ok());
         assert_eq!(meta.version().as_deref(), Some(MODERN));
         assert_eq!(meta.log_level().as_deref(), Some("debug"));
-        assert_eq!(meta.client_capabilities(), Some(&b"{\"roots\":{}}"[..]));
-        assert_eq!(
-            meta.client_info(),
-            Some(&b"{\"name\":\"c\",\"version\":\"1\"}"[..])
-        );
+        let (can, who) = (meta.client_capabilities(), meta.client_info());
+        assert_eq!(can.unwrap().as_str(), r#"{"roots":{}}"#);
+        assert_eq!(who.unwrap().as_str(), r#"{"name":"c","version":"1"}"#);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::headers::{PARAM_PREFIX, decode};
 use crate::envelope::{layout, member};
 use crate::raw::RawJson;
 
-const ANNOTATION: &str = "x-mcp-header";
+/// The key that marks an argument.
+pub const ANNOTATION: &str = "x-mcp-header";
 /// Schemas deeper than this are not searched: serde's own reader ends at 128.
 const DEEPEST: usize = 128;
 /// The largest integer that every reader of numbers holds exactly, 2^53 − 1.

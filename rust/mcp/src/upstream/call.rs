@@ -108,6 +108,12 @@ pub trait CallSink: Send + Sync {
     /// A `notifications/progress` of this call, with the client's own token in it again.
     fn progress(&self, notification: Envelope);
 
+    /// How long ago the server last waited for its client, which it asked something; zero while it does, none if
+    /// it never did. A call's time stands still meanwhile.
+    fn asked(&self) -> Option<Duration> {
+        None
+    }
+
     /// The server ended its event stream before the answer, to be asked for the rest later (2025-11-25's
     /// polling). We come back for it; whoever waits for us may be let go meanwhile in the same way.
     fn paused(&self) {}

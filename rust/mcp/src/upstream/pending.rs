@@ -156,13 +156,15 @@ impl Pending {
         self.table.lock().calls.get(&id)?.sink.clone()
     }
 
-    /// How long ago the call was last heard of.
+    /// How long ago the call was last heard of, or its client was last asked something for it.
     pub(super) fn silence(&self, id: u64) -> Option<Duration> {
-        self.table
-            .lock()
-            .calls
-            .get(&id)
-            .map(|waiting| waiting.heard.elapsed())
+        let (heard, sink) = {
+            let table = self.table.lock();
+            let waiting = table.calls.get(&id)?;
+            (waiting.heard.elapsed(), waiting.sink.clone())
+        };
+        let asked = sink.and_then(|sink| sink.asked());
+        Some(asked.map_or(heard, |asked| heard.min(asked)))
     }
 
     /// Reads a spelled id as that of a call in flight; else says whose it is.

@@ -65,6 +65,18 @@ pub(super) fn write(id: &EventId, message: &[u8]) -> Bytes {
         let _ = write!(frame, "retry: {RETRY_MS}\ndata: \n\n");
         return frame.into();
     }
+    append(message, &mut frame);
+    frame.into()
+}
+
+/// A message as an event without an id, for clients that cannot resume (2026-07-28).
+pub(super) fn write_bare(message: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(message.len() + 24);
+    append(message, &mut frame);
+    frame.into()
+}
+
+fn append(message: &[u8], frame: &mut Vec<u8>) {
     frame.extend_from_slice(b"event: message\n");
     // JSON may hold line breaks between its tokens; to SSE each is a line of its own.
     for line in message.split(|&byte| byte == b'\n' || byte == b'\r') {
@@ -73,7 +85,6 @@ pub(super) fn write(id: &EventId, message: &[u8]) -> Bytes {
         frame.push(b'\n');
     }
     frame.push(b'\n');
-    frame.into()
 }
 
 /// The frame without its id.

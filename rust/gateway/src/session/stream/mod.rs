@@ -8,6 +8,7 @@
 mod backlog;
 mod frame;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -27,6 +28,8 @@ pub(crate) struct EventStream {
     pub(crate) number: u32,
     /// The request it answers, if it answers one.
     request: Option<RawJson>,
+    /// Its events have no ids: it cannot be resumed.
+    bare: bool,
     /// Guards the queue and the reader's waker for a few instructions at a time; never held across a wait.
     state: Mutex<State>,
 }
@@ -49,6 +52,18 @@ impl EventStream {
             generation,
             number,
             request,
+            bare: false,
+            state: Mutex::default(),
+        })
+    }
+
+    /// A stream that cannot be resumed, for a modern client.
+    pub(crate) fn bare() -> Arc<Self> {
+        Arc::new(Self {
+            generation: 0,
+            number: 0,
+            request: None,
+            bare: true,
             state: Mutex::default(),
         })
     }
@@ -71,13 +86,18 @@ impl EventStream {
         if state.finished {
             return;
         }
-        let id = EventId {
-            generation: self.generation,
-            stream: self.number,
-            number: state.backlog.next(),
-            request: self.request.clone(),
+        let frame = if self.bare {
+            frame::write_bare(message)
+        } else {
+            let id = EventId {
+                generation: self.generation,
+                stream: self.number,
+                number: state.backlog.next(),
+                request: self.request.clone(),
+            };
+            frame::write(&id, message)
         };
-        if !state.backlog.push(frame::write(&id, message), keep) {
+        if !state.backlog.push(frame, keep) {
             return;
         }
         let waker = state.waker.take();
@@ -118,6 +138,11 @@ impl EventStream {
         self.state.lock().reading
     }
 
+    /// Whether nothing more will come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state.lock().finished
+    }
+
     /// How much it holds.
     pub(crate) fn bytes(&self) -> usize {
         self.state.lock().backlog.bytes()
@@ -144,6 +169,7 @@ impl EventStream {
             stream: Arc::clone(self),
             cursor: after,
             epoch,
+            held: None,
         }
     }
 
@@ -160,9 +186,20 @@ pub(crate) struct Reader {
     stream: Arc<EventStream>,
     cursor: u64,
     epoch: u64,
+    /// What ends when nobody reads any more.
+    held: Option<Held>,
 }
 
+/// Something whose drop says that nobody reads any more.
+pub(crate) type Held = Box<dyn Any + Send + Sync>;
+
 impl Reader {
+    /// The same, holding something as long as it reads.
+    pub(crate) fn holding(mut self, held: Held) -> Self {
+        self.held = Some(held);
+        self
+    }
+
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.stream.state.lock();
         if state.reader != self.epoch {
@@ -182,6 +219,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        // First, as it may look at the stream.
+        drop(self.held.take());
         let mut state = self.stream.state.lock();
         if state.reader == self.epoch {
             state.reading = false;

@@ -1,6 +1,7 @@
 //! A gateway in this process, servers that are tasks at the other end of pipes, and a plain HTTP client.
 
 pub mod client;
+pub mod modern;
 pub mod server;
 
 use std::net::SocketAddr;

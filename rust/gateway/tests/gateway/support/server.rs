@@ -23,6 +23,8 @@ pub struct Offer {
     pub templates: Vec<Value>,
     pub prompts: Vec<Value>,
     pub instructions: Option<String>,
+    /// It speaks 2026-07-28 and nothing else.
+    pub modern: bool,
 }
 
 impl Default for Offer {
@@ -35,6 +37,7 @@ impl Default for Offer {
             templates: Vec::new(),
             prompts: Vec::new(),
             instructions: None,
+            modern: false,
         }
     }
 }
@@ -48,6 +51,13 @@ impl Offer {
         Self {
             tools,
             ..Self::default()
+        }
+    }
+
+    pub fn modern(names: &[&str]) -> Self {
+        Self {
+            modern: true,
+            ..Self::tools(names)
         }
     }
 }
@@ -207,6 +217,10 @@ async fn run(
             line = input.next_line() => {
                 let Ok(Some(line)) = line else { return };
                 let message: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                if let Some(line) = own_refusal(&message, &offer.lock().unwrap()) {
+                    let _ = out.send(line);
+                    continue;
+                }
                 let result = own_answer(&message, &offer.lock().unwrap()).or_else(|| {
                     let _ = told.send(message.clone());
                     message.get("id").filter(|_| message.get("method").is_some()).and_then(|_| answer(&message))
@@ -225,6 +239,26 @@ async fn run(
     }
 }
 
+/// A modern server knows no handshake; what is listened to is acknowledged, and stays unanswered.
+fn own_refusal(message: &Value, offer: &Offer) -> Option<String> {
+    if !offer.modern {
+        return None;
+    }
+    let params = &message["params"];
+    Some(match message["method"].as_str()? {
+        "initialize" => {
+            let error = json!({"code": -32601, "message": "no such method"});
+            json!({"jsonrpc": "2.0", "id": message["id"], "error": error}).to_string()
+        }
+        "subscriptions/listen" => {
+            let meta = json!({"io.modelcontextprotocol/subscriptionId": message["id"]});
+            let said = json!({"_meta": meta, "notifications": params["notifications"]});
+            json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": said}).to_string()
+        }
+        _ => return None,
+    })
+}
+
 fn own_answer(message: &Value, offer: &Offer) -> Option<Value> {
     Some(match message["method"].as_str()? {
         "initialize" => {
@@ -238,6 +272,14 @@ fn own_answer(message: &Value, offer: &Offer) -> Option<Value> {
             }
             result
         }
+        "server/discover" if offer.modern => json!({
+            "resultType": "complete",
+            "supportedVersions": ["2026-07-28"],
+            "capabilities": offer.capabilities,
+            "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "1"}},
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }),
         "tools/list" => json!({"tools": offer.tools}),
         "prompts/list" => json!({"prompts": offer.prompts}),
         "resources/list" => json!({"resources": offer.resources}),
