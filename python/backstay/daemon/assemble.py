@@ -10,6 +10,7 @@ from backstay.config import Stack
 from backstay.deploy.actor import Actor
 from backstay.deploy.admission import LeaseBook
 from backstay.deploy.build import Launched
+from backstay.deploy.eras import Eras
 from backstay.deploy.fleet import FleetController, restore_configs
 from backstay.deploy.handed import HandedOver
 from backstay.deploy.installer import PackageInstaller
@@ -101,6 +102,7 @@ async def assemble(
         gateway_url=gateway_url,
     )
     actor.blueprints.stack = memory.stack
+    actor.blueprints.eras = Eras(installer)
     if memory.stack:
         installer.begin(memory.stack.dir)
     in_use = {

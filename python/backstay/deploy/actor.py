@@ -21,7 +21,7 @@ from backstay.deploy.inputs import Begin, Input, Load, Tick
 from backstay.deploy.installing import Installations
 from backstay.deploy.outcomes import Outcomes
 from backstay.deploy.records import Records
-from backstay.engines.events import AdoptedAll, Failed, KeeperLost, Stopped, parse
+from backstay.engines.events import AdoptedAll, Failed, KeeperLost, ServerReady, Stopped, parse
 from backstay.errors import ResourceError
 from backstay.packages import diagnose
 
@@ -68,6 +68,7 @@ class Actor:
         self.keeper_lost = asyncio.Event()
         self.on_finish: Callable[[DeployResult], None] = lambda result: None
         self._inputs: deque[Input] = deque()
+        self._remembering: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
         self._busy = False
         self._remote: set[str] = set()  # instances that no process runs: nothing of them is the engine's
         self._load_at = 0.0
@@ -83,10 +84,17 @@ class Actor:
             self.journal.record(raw["kind"], at=raw.get("at"), **fields)
             event = parse(raw)
             self.feed(event)
+            if isinstance(event, ServerReady) and event.era:
+                self._remember_era(event.instance, event.era)
             if isinstance(event, AdoptedAll):
                 self.adopted.set()
             elif isinstance(event, KeeperLost):
                 self.keeper_lost.set()
+
+    def _remember_era(self, instance: str, era: str) -> None:
+        task = asyncio.ensure_future(self.blueprints.era_found(self.fleet, instance, era))
+        self._remembering.add(task)
+        task.add_done_callback(self._remembering.discard)
 
     def feed(self, event: Input) -> None:
         """Decide on an input and carry out what follows; inputs that come of that wait for their turn."""

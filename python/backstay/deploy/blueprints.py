@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backstay.config import Service, Stack
     from backstay.config.render import Values
     from backstay.deploy.admission import LeaseBook
+    from backstay.deploy.eras import Eras
     from backstay.deploy.state import Fleet, Revision
     from backstay.engines.spec import InstanceSpec, Routes
 
@@ -35,6 +36,7 @@ class Blueprints:
         self.launched: dict[tuple[str, int], build.Launched] = {}
         self.environ = dict(environ)
         self.gateway_url = gateway_url
+        self.eras: Eras | None = None
         self._book = book
 
     def config_of(self, service: str, number: int) -> Service | None:
@@ -57,7 +59,7 @@ class Blueprints:
         key = (revision.service, revision.number)
         service = self.configs[key]
         values = self.values(service, instance, fleet)
-        launched = self.launched.get(key, build.Launched())
+        launched = self._launched(*key)
         return build.instance_spec(service, revision, values, launched, self.environ)
 
     def values(self, service: Service, instance: str, fleet: Fleet) -> Values:
@@ -90,7 +92,21 @@ class Blueprints:
             except (TemplateError, OSError, KeyError):
                 return {}  # the start of the instance says what is missing
 
-        return routes(fleet, self.stack, self.config_of, self._book.ports, headers)
+        return routes(fleet, self.stack, self.config_of, self._book.ports, headers, self._era)
+
+    def _era(self, service: Service, number: int) -> str | None:
+        return self.eras.of(service, self._launched(service.name, number)) if self.eras else None
+
+    async def era_found(self, fleet: Fleet, instance: str, era: str) -> None:
+        """Remember which era the server of an instance is of."""
+        for name, found in fleet.services.items():
+            if self.eras and (running := found.instances.get(instance)):
+                number = running.revision.number
+                if (service := self.configs.get((name, number))) and service.mcp:
+                    await self.eras.found(service, self._launched(name, number), era)
+
+    def _launched(self, service: str, number: int) -> build.Launched:
+        return self.launched.get((service, number), build.Launched())
 
     def routes_as_remembered(self, fleet: Fleet) -> Routes:
         """Give the routes of the former daemon, before its instances are told of one by one."""

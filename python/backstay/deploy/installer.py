@@ -38,6 +38,23 @@ class PackageInstaller:
         """
         self._lock = Lockfile.load(folder / LOCK)
 
+    @property
+    def lock(self) -> Lockfile | None:
+        """The lock file, if there is a stack."""
+        return self._lock
+
+    async def amend(self, change: Callable[[Lockfile], None]) -> None:
+        """Change the lock file when others may have written it: as it is on disk, and as it is known here.
+
+        Raises:
+            PackageError: it cannot be read or written.
+        """
+        if self._lock is None:
+            return
+        change(self._lock)
+        async with self._saving:
+            await asyncio.to_thread(_rewrite, self._lock.path, change)
+
     async def __call__(self, service: Service, progress: Callable[[str], None]) -> Launched:
         """Put the package of a service in place and say how it starts.
 
@@ -59,3 +76,10 @@ class PackageInstaller:
         async with self._saving:
             await asyncio.to_thread(self._lock.save)
         return Launched(launch.argv, dict(launch.env), launch.description), launch.installed
+
+
+def _rewrite(path: Path, change: Callable[[Lockfile], None]) -> None:
+    lock = Lockfile.load(path)
+    change(lock)
+    lock.dirty = True
+    lock.save()

@@ -23,6 +23,7 @@ def routes(
     config: Callable[[str, int], Service | None],
     ports: Callable[[str], Mapping[str, int]],
     headers: Callable[[Service, str], dict[str, str]],
+    era: Callable[[Service, int], str | None],
 ) -> Routes:
     """Give the whole table.
 
@@ -35,7 +36,7 @@ def routes(
         if found.target is None or not found.target.revision.server or found.goal is Goal.STOP:
             continue
         serving = [i for i in found.instances.values() if i.phase.alive and i.phase is not Phase.STOPPING]
-        route = _route(found, serving, stack, config, ports, headers)
+        route = _route(found, serving, stack, config, ports, headers, era)
         if route is not None:
             servers.append(route)
     return Routes(tuple(servers))
@@ -56,6 +57,7 @@ def _route(
     config: Callable[[str, int], Service | None],
     ports: Callable[[str], Mapping[str, int]],
     headers: Callable[[Service, str], dict[str, str]],
+    era: Callable[[Service, int], str | None],
 ) -> ServerRoute | None:
     assert found.target is not None
     of_target = config(found.name, found.target.revision.number)
@@ -71,6 +73,7 @@ def _route(
                 name=instance.name,
                 url=server_url(service, ports(instance.name)),
                 headers=headers(service, instance.name) if instance.revision.http else {},
+                era=era(service, instance.revision.number),
             )
         )
     return ServerRoute(

@@ -113,6 +113,7 @@ class ServerReady:
     instance: str
     tools: int | None = None
     resumed: bool = False
+    era: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

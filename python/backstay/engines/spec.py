@@ -98,6 +98,8 @@ class Upstream:
     name: str
     url: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    era: str | None = None
+    """Which era of the protocol it was of when it was last greeted: `legacy` or `modern`."""
 
 
 @dataclass(frozen=True, slots=True)
