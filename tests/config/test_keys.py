@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from backstay.config.loading import load
 from backstay.config.machine import Machine
 from backstay.config.models import StackFile
@@ -55,6 +56,9 @@ SECRET = (
 )
 GATEWAY = "gateway: {HERE}\nservices: {a: {command: x}}"
 
+PUBLISH = "services: {a: {command: x, ports: {m: auto, n: auto}, publish: {HERE}}}"
+TLS = "gateway: {tls: {key: one.key, HERE}}\nservices: {a: {command: x}}"
+
 READS = "secrets: {s: {HERE}}\nservices: {a: {command: x, environment: {S: '{{ secrets.s }}'}, secrets: [s]}}"
 
 KEYS: dict[str, tuple[str, str, str]] = {
@@ -88,6 +92,22 @@ KEYS: dict[str, tuple[str, str, str]] = {
     ),
     "ServiceFile.healthcheck": (PLAIN, "ports: {m: auto}", "ports: {m: auto}, healthcheck: {tcp: m}"),
     "ServiceFile.ports": (PLAIN, "", "ports: {m: auto}"),
+    "ServiceFile.publish": (PLAIN, "ports: {m: auto}", "ports: {m: auto}, publish: true"),
+    "Publish.port": (PUBLISH, "port: m", "port: n"),
+    "Publish.path": (PUBLISH, "port: m", "port: m, path: /x"),
+    "Publish.hosts": (PUBLISH, "port: m, path: /x", "port: m, path: /x, hosts: x.localhost"),
+    "Publish.strip": (PUBLISH, "port: m", "port: m, strip: false"),
+    "Publish.listen": (PUBLISH, "port: m", "port: m, listen: 24600"),
+    "Publish.tls": (
+        PUBLISH,
+        "port: m, listen: 24600",
+        "port: m, listen: 24600, tls: {certificate: one.crt, key: one.key}",
+    ),
+    "Publish.public": (PUBLISH, "port: m", "port: m, public: true"),
+    "Publish.protocol": (PUBLISH, "port: m", "port: m, protocol: h2c"),
+    "Publish.timeout": (PUBLISH, "port: m", "port: m, timeout: 3s"),
+    "Tls.certificate": (TLS, "certificate: one.crt", "certificate: two.crt"),
+    "Tls.key": (TLS.replace("key: one.key", "certificate: two.crt"), "key: one.key", "key: two.key"),
     "ServiceFile.restart": (PLAIN, "", "restart: always"),
     "ServiceFile.stop_signal": (PLAIN, "", "stop_signal: SIGINT"),
     "ServiceFile.stop_grace_period": (PLAIN, "", "stop_grace_period: 3s"),
@@ -186,6 +206,7 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "RestartPolicy.max_attempts": (RESTART, "", "max_attempts: 3"),
     "RestartPolicy.window": (RESTART, "", "window: 3s"),
     "Gateway.listen": (GATEWAY, "", "listen: 127.0.0.1:7078"),
+    "Gateway.tls": (GATEWAY, "", "tls: {certificate: one.crt, key: one.key}"),
     "Gateway.allowed_hosts": (GATEWAY, "", "allowed_hosts: [a.example]"),
     "Gateway.allowed_origins": (GATEWAY, "", "allowed_origins: ['https://a.example']"),
     "Gateway.token_file": (GATEWAY, "", "token_file: ./token"),
@@ -222,6 +243,10 @@ def folder(tmp_path: Path) -> Path:
     files = {"given.env": "A='b'\n", "other.env": "A=c\n", "one": "1", "two": "2"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    for name in ("one", "two"):
+        certificate = trustme.CA().issue_cert("localhost")
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.crt")
+        certificate.private_key_pem.write_to_path(tmp_path / f"{name}.key")
     return tmp_path
 
 

@@ -18,7 +18,7 @@ REPLACED: Final = frozenset({"command", "args", "test"})
 PROBES: Final = frozenset({"tcp", "http", "command", "log", "notify", "test", "disable"})
 ORIGINS: Final = frozenset({"package", "url"})
 LISTS: Final = frozenset(
-    {"env_file", "profiles", "with", "allow", "deny", "allowed_hosts", "allowed_origins"}
+    {"env_file", "profiles", "with", "allow", "deny", "allowed_hosts", "allowed_origins", "hosts"}
 )
 """Keys whose value may be a text that stands for a list of one."""
 SHORT: Final = {"mcp": "package", "gateway": "listen", "http": "port"}

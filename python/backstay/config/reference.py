@@ -21,6 +21,7 @@ from backstay.config.models.environment import read_environment
 from backstay.config.models.healthcheck import Healthcheck, HttpProbe, read_command, read_port_reference
 from backstay.config.models.mcp import Mcp, Tools, read_list
 from backstay.config.models.ports import PortRange, read_ports
+from backstay.config.models.publish import Publish, Tls
 from backstay.config.models.service import Dependency, EnvFile, SecretUse, ServiceFile
 from backstay.config.models.source import read_source
 from backstay.config.models.stack import Gateway, Secret, StackFile
@@ -53,6 +54,8 @@ TITLES: Final[dict[type[BaseModel], str]] = {
     SecretUse: "`services.NAME.secrets[]`",
     Reservations: "`services.NAME.deploy.resources.reservations`",
     Device: "`services.NAME.deploy.resources.reservations.devices[]`",
+    Publish: "`services.NAME.publish`",
+    Tls: "`gateway.tls` and `services.NAME.publish.tls`",
     Gateway: "`gateway`",
     PortRange: "`ports`",
     Secret: "`secrets.NAME`",

@@ -17,6 +17,7 @@ from backstay.config.templates import escape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backstay.config.models.publish import Publish, Tls
     from backstay.config.models.stack import Gateway, Secret
     from backstay.config.tree import Tree
 
@@ -49,6 +50,7 @@ def resolve_service(
     values |= {
         "name": name,
         "mcp": file.mcp and resolve_mcp(name, file, around),
+        "publish": file.publish and _publish(name, file, file.publish, around),
         "environment": _environment(name, file, around),
         "env_file": (),
         "working_dir": _working_dir(file, around),
@@ -75,8 +77,25 @@ def resolve_mcp(name: str, file: ServiceFile, around: Surroundings) -> Mcp:
     return mcp.model_copy(update=changes)
 
 
+def _publish(name: str, file: ServiceFile, publish: Publish, around: Surroundings) -> Publish:
+    """Fill in what `publish` leaves open."""
+    changes: dict[str, Any] = {"tls": publish.tls and _tls(publish.tls, around)}
+    if publish.port is None and len(file.ports) == 1:
+        changes["port"] = next(iter(file.ports))
+    if publish.path is None and (publish.hosts or not publish.listen):
+        changes["path"] = "/" if publish.hosts else f"/{name}"
+    return publish.model_copy(update=changes)
+
+
+def _tls(tls: Tls, around: Surroundings) -> Tls:
+    files = {"certificate": around.absolute(tls.certificate), "key": around.absolute(tls.key)}
+    return tls.model_copy(update=files)
+
+
 def resolve_gateway(gateway: Gateway, around: Surroundings) -> Gateway:
     """Fill in where the gateway's token lies; off loopback there is always one."""
+    if gateway.tls is not None:
+        gateway = gateway.model_copy(update={"tls": _tls(gateway.tls, around)})
     if gateway.token_file is not None:
         return gateway.model_copy(update={"token_file": around.absolute(gateway.token_file)})
     if gateway.loopback:

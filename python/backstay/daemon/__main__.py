@@ -60,11 +60,12 @@ async def _run(state_dir: Path, gateway: dict[str, Any], sockets: dict[str, sock
         log.error("%s (%s)", error, error.hint or "no hint")
         return await _be_broken(error, sockets["control"])
     keeper = KeeperCommand.of_parent()
-    core = Daemon(core_config(memory, state_dir, memory.gateway or gateway))
+    served = memory.gateway or gateway
+    core = Daemon(core_config(memory, state_dir, served))
     engine = LocalEngine(core, state_dir / KEEPER_SOCKET)
-    url = url_of(sockets["gateway"])
+    url = url_of(sockets["gateway"], tls=bool(served.get("tls")))
     parts = await assemble(memory, engine, state_dir=state_dir, environ=os.environ, gateway_url=url)
-    parts.controller.gateway = memory.gateway or gateway
+    parts.controller.gateway = served
     parts.controller.listens_at = address_of(sockets["gateway"])
     parts.journal.record("daemon.started", pid=os.getpid(), generation=memory.generation)
     parts.actor.reroute_as_remembered()

@@ -143,6 +143,8 @@ def _begin(turn: Turn, begin: Begin) -> None:
     turn.relink()
     for name, change in begin.changes.items():
         toward(turn, turn.services[name], install=change.install)
+    # What only the gateway takes from the stack file (tools, a prefix, a published path) changes no instance.
+    turn.reroute()
 
 
 def _changed(service: Service, change: Change) -> Service:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from backstay.api.selection import unknown
+from backstay.deploy.addresses import check_addresses
 from backstay.deploy.census import Census
 from backstay.deploy.handed import HandedOver
 from backstay.deploy.inputs import Begin, Change
@@ -94,6 +95,7 @@ class FleetController:
         actor, deploy = self._actor, self._new_id("up")
         async with self._turn_of(deploy):
             self._same_address(stack)
+            await asyncio.to_thread(check_addresses, stack, actor.blueprints.stack)
             handed = await asyncio.to_thread(self._handed.kept, stack, environ or {})
             environment = {**actor.blueprints.environ, **handed}
             seals = await asyncio.to_thread(sealed, stack, environment, self._state_dir)
@@ -121,6 +123,7 @@ class FleetController:
         """Say what `up` would do; changes nothing."""
         await self._actor.adopted.wait()
         environment = {**self._actor.blueprints.environ, **(environ or {})}
+        await asyncio.to_thread(check_addresses, stack, self._actor.blueprints.stack)
         seals = await asyncio.to_thread(sealed, stack, environment, self._state_dir)
         prepared: Prepared | None = None
         try:
@@ -337,10 +340,8 @@ class FleetController:
 
     def _serves_otherwise(self, stack: Stack) -> bool:
         wanted = stack.gateway.model_dump(mode="json")
-        return any(
-            list(wanted.get(key) or ()) != list(self.gateway.get(key) or ())
-            for key in ("allowed_hosts", "allowed_origins", "token_file")
-        )
+        keys = ("allowed_hosts", "allowed_origins", "token_file", "tls")
+        return any((wanted.get(key) or None) != (self.gateway.get(key) or None) for key in keys)
 
     def _keep(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from backstay.deploy.build import server_url
 from backstay.deploy.state import Fleet, Goal, Instance, Phase, Stage
-from backstay.engines.spec import Pool, Routes, ServerRoute, Upstream
+from backstay.engines.spec import Pool, Published, Routes, ServerRoute, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from backstay.config import Service, Stack
+    from backstay.config.models import Publish
     from backstay.deploy.state import Service as Found
 
 __all__ = ["routes"]
@@ -32,14 +33,48 @@ def routes(
     to clients is as the stack file says now, whichever revision runs.
     """
     servers = []
+    published = []
     for found in fleet.services.values():
-        if found.target is None or not found.target.revision.server or found.goal is Goal.STOP:
+        if found.target is None or found.goal is Goal.STOP:
             continue
         serving = [i for i in found.instances.values() if i.phase.alive and i.phase is not Phase.STOPPING]
+        shown = stack.services.get(found.name) if stack else None
+        if shown is not None and shown.publish is not None:
+            published.append(_published(shown, shown.publish, serving, config, ports))
+        if not found.target.revision.server:
+            continue
         route = _route(found, serving, stack, config, ports, headers, era)
         if route is not None:
             servers.append(route)
-    return Routes(tuple(servers))
+    return Routes(tuple(servers), tuple(published))
+
+
+def _published(
+    service: Service,
+    publish: Publish,
+    serving: list[Instance],
+    config: Callable[[str, int], Service | None],
+    ports: Callable[[str], Mapping[str, int]],
+) -> Published:
+    instances = []
+    for instance in sorted(serving, key=lambda i: i.name):
+        # A revision that is on its way out may not have the port under this name.
+        of = config(service.name, instance.revision.number) or service
+        port = ports(instance.name).get(publish.port or "") if publish.port in of.ports else None
+        if port is not None:
+            instances.append({"name": instance.name, "address": f"127.0.0.1:{port}"})
+    return Published(
+        service=service.name,
+        instances=tuple(instances),
+        path=publish.path,
+        hosts=publish.hosts,
+        strip=publish.strip,
+        listen=publish.listen,
+        tls=publish.tls.model_dump() if publish.tls else None,
+        public=publish.public,
+        protocol=publish.protocol,
+        timeout_ms=round(publish.timeout * 1000),
+    )
 
 
 def _pool(found: Found) -> Pool | None:

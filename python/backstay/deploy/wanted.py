@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PortTable", "Wanted", "port_references", "wanted_of"]
 
-NOT_OF_THE_PROCESS: Final = {"name", "depends_on", "profiles", "deploy", "mcp", "env_file"}
+NOT_OF_THE_PROCESS: Final = {"name", "depends_on", "profiles", "deploy", "mcp", "env_file", "publish"}
 NOT_OF_THE_SERVER: Final = {"tools", "prefix", "session", "call_timeout", "start_timeout", "max_sessions"}
 DIGITS: Final = 12
 

@@ -18,6 +18,7 @@ __all__ = [
     "LogPolicy",
     "Pool",
     "Probe",
+    "Published",
     "Restart",
     "Routes",
     "ServerRoute",
@@ -128,10 +129,27 @@ class ServerRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """One plain service behind the gateway; `instances` are names and addresses."""
+
+    service: str
+    instances: tuple[dict[str, str], ...]
+    path: str | None = None
+    hosts: tuple[str, ...] = ()
+    strip: bool = True
+    listen: str | None = None
+    tls: dict[str, str] | None = None
+    public: bool = False
+    protocol: Literal["http", "h2c"] = "http"
+    timeout_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """The whole table; the gateway finds the difference itself."""
 
     servers: tuple[ServerRoute, ...] = ()
+    published: tuple[Published, ...] = ()
 
     def dump(self) -> bytes:
         """Write it as Rust reads it."""

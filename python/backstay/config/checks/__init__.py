@@ -8,6 +8,7 @@ from __future__ import annotations
 from backstay.config.checks.context import Context
 from backstay.config.checks.dependencies import check_dependencies
 from backstay.config.checks.ports import check_ports
+from backstay.config.checks.publish import check_publish
 from backstay.config.checks.references import check_references
 from backstay.config.checks.resources import check_resources
 from backstay.config.checks.secrets import check_secrets
@@ -21,6 +22,7 @@ def check(context: Context) -> None:
     check_servers(context)
     check_dependencies(context)
     check_ports(context)
+    check_publish(context)
     check_resources(context)
     check_references(context)
     check_secrets(context)

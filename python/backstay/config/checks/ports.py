@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from backstay.config.models.publish import port_of
+
 if TYPE_CHECKING:
     from backstay.config.checks.context import Context
     from backstay.config.models.service import Service
@@ -19,6 +21,8 @@ def check_ports(context: Context) -> None:
     if context.stack.gateway.port:
         fixed[context.stack.gateway.port].append(("gateway", "listen"))
     for service in context.stack.services.values():
+        if service.publish and service.publish.listen and (own := port_of(service.publish.listen)):
+            fixed[own].append(("services", service.name, "publish", "listen"))
         for name, port in service.ports.items():
             path: Path = ("services", service.name, "ports", name)
             if port == "auto":

@@ -14,6 +14,7 @@ from backstay.config.models.deploy import (
 from backstay.config.models.healthcheck import Healthcheck, HttpProbe
 from backstay.config.models.mcp import Mcp, Session, Tools, Transport
 from backstay.config.models.ports import PortRange, port_variable
+from backstay.config.models.publish import Publish, Tls
 from backstay.config.models.service import (
     Condition,
     Dependency,
@@ -42,6 +43,7 @@ __all__ = [
     "Model",
     "PackageSource",
     "PortRange",
+    "Publish",
     "Reservations",
     "ResolvedDependency",
     "Resources",
@@ -55,6 +57,7 @@ __all__ = [
     "SourceKind",
     "Stack",
     "StackFile",
+    "Tls",
     "Tools",
     "Transport",
     "UpdateConfig",

@@ -16,6 +16,7 @@ from backstay.config.models.environment import ENVIRONMENT_SCHEMA, read_environm
 from backstay.config.models.healthcheck import Command, Healthcheck
 from backstay.config.models.mcp import Mcp, Texts, read_list
 from backstay.config.models.ports import PORTS_SCHEMA, read_ports
+from backstay.config.models.publish import Publish
 from backstay.config.models.scalars import Duration, Flag, Name, Text, parse_name
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
@@ -195,6 +196,8 @@ class ServiceFile(Model):
     """How to know that it is well; a server's handshake says so without one."""
     ports: Annotated[Mapping[str, int | Literal["auto"]], BeforeValidator(read_ports), PORTS_SCHEMA] = {}
     """Ports it listens on, by name: a number, or `auto` for one that is leased."""
+    publish: Publish | None = None
+    """How clients reach it through the gateway: `true`, a path, an address, or a map of settings."""
     restart: (
         Annotated[
             str,

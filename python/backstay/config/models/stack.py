@@ -10,16 +10,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from backstay.config.models.base import Model, kind_of, quoted, refuse, spelling
+from backstay.config.models.base import Model, quoted, refuse
 from backstay.config.models.mcp import Texts
 from backstay.config.models.ports import PortRange
+from backstay.config.models.publish import Listen, Tls, port_of
 from backstay.config.models.scalars import Name, parse_name
 from backstay.config.models.service import Service, ServiceFile
 
 NAME_PATTERN: Final = "^(?!.*__)[A-Za-z0-9]([A-Za-z0-9_-]{0,46}[A-Za-z0-9])?$"
 """A service's name, for editors; the loader says more of a wrong one."""
 STACK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-LISTEN: Final = re.compile(r"(?:(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9.-]+):)?(\d{1,5})")
 
 
 def read_stack_name(value: Any) -> str:
@@ -43,31 +43,10 @@ def stack_name_from(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")[:63]
 
 
-def read_listen(value: Any) -> str:
-    """Read `host:port`; a port alone means loopback."""
-    hint = "write `127.0.0.1:7077`"
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise refuse(f"expected an address, got {kind_of(value)}", hint)
-    match = LISTEN.fullmatch(spelling(value))
-    if match is None or int(match[2]) > 65535:
-        raise refuse(f"{quoted(spelling(value))} is not an address to listen on", hint)
-    host = match[1] or "127.0.0.1"
-    host = "127.0.0.1" if host == "localhost" else host
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        raise refuse(f"{quoted(host)} is not an IP address of this machine", hint) from None
-    return f"{host}:{int(match[2])}"
-
-
 class Gateway(Model):
     """The endpoint in front of all servers."""
 
-    listen: Annotated[
-        str,
-        BeforeValidator(read_listen),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0, "maximum": 65535}]}),
-    ] = "127.0.0.1:7077"
+    listen: Listen = "127.0.0.1:7077"
     """Address and port; the port alone means loopback."""
     allowed_hosts: Texts = ()
     """Values of the `Host` header that are answered, beside the listening address's own."""
@@ -75,6 +54,8 @@ class Gateway(Model):
     """Values of the `Origin` header that are answered, beside loopback's."""
     token_file: Name | None = None
     """A file with the token that clients must send. Made where not there; asked for where not on loopback."""
+    tls: Tls | None = None
+    """The certificate of its address; without one it speaks plain HTTP."""
 
     @property
     def host(self) -> str:
@@ -84,7 +65,7 @@ class Gateway(Model):
     @property
     def port(self) -> int:
         """The port; 0 lets the system choose one."""
-        return int(self.listen.rpartition(":")[2])
+        return port_of(self.listen)
 
     @property
     def loopback(self) -> bool:
