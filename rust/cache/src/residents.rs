@@ -7,6 +7,11 @@
 //!
 //! Knows hashes and costs, neither keys nor values: those are `shelf.rs`'s, at the same place number.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a look-up becomes one function: its parts take as long as a call of them"
+)]
+
 use hashbrown::HashTable;
 
 use crate::expert::Expert;
@@ -180,7 +185,7 @@ impl Residents {
     }
 
     /// Find a resident: `same` is asked for every one with this very hash.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(Place) -> bool) -> Option<Place> {
         self.index
             .find(hash, |&place| {
@@ -190,7 +195,7 @@ impl Residents {
     }
 
     /// Note that a resident was used; gives its hash and cost.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn touch(&mut self, place: Place) -> (u64, u32) {
         self.tick();
         let epoch = self.epoch;
@@ -203,15 +208,25 @@ impl Residents {
         link.count = link.count.saturating_add(1);
         let queue = link.queue;
         // A window of everything is an LRU: whoever is used belongs into it.
-        if queue == self.window_name || self.window >= self.capacity {
-            self.move_to(place, WINDOW);
+        let into = if queue == self.window_name || self.window >= self.capacity {
+            WINDOW
         } else {
-            self.move_to(place, PROTECTED);
-            while self.queues[usize::from(PROTECTED)].cost > self.protected {
-                self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
-            }
+            PROTECTED
+        };
+        if self.queues[usize::from(into)].head != place {
+            self.promote(place, into);
         }
         known
+    }
+
+    /// Put a resident that was used at the head of its queue.
+    #[inline(never)]
+    fn promote(&mut self, place: Place, into: u16) {
+        self.unlink(place);
+        self.push(place, into);
+        while into == PROTECTED && self.queues[usize::from(PROTECTED)].cost > self.protected {
+            self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
+        }
     }
 
     /// Take in a new resident, and tell `leaves` who has to leave for it: never the new one itself.

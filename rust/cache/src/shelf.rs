@@ -4,6 +4,11 @@
 //! time it is. So it serves keys whose comparison may run anybody's code (Python's), which must not happen under a
 //! lock; and whatever leaves goes into a [`Spill`], to be dropped after it.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a look-up becomes one function: its parts take as long as a call of them"
+)]
+
 use crate::duel::Duel;
 use crate::error::CacheError;
 use crate::expert::EXPERTS;
@@ -92,7 +97,7 @@ impl<K, V> Shelf<K, V> {
     }
 
     /// Where the entry of a key is, its time over or not. `same` is asked for each key with this hash.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, hash: u64, mut same: impl FnMut(&K) -> bool) -> Option<Place> {
         self.residents
             .find(hash, |place| match &self.entries[place as usize] {
@@ -108,7 +113,7 @@ impl<K, V> Shelf<K, V> {
     }
 
     /// Use the entry at `place`, as found a moment ago. `None` if its time is over: then it is a [`Self::miss`].
-    #[inline]
+    #[inline(always)]
     pub fn hit(&mut self, place: Place, now: u64) -> Option<&V> {
         if !self.expiry.unused() {
             if self.expiry.is_over(place, now) {
@@ -349,7 +354,7 @@ impl<K, V> Shelf<K, V> {
         left
     }
 
-    #[inline]
+    #[inline(always)]
     fn observe(&mut self, hash: u64, cost: u32) {
         if let Some(expert) = self.duel.access(hash, cost, self.residents.len()) {
             self.residents.follow(expert);

@@ -1,4 +1,5 @@
-//! Handles to reservations: the lease, which ends once, and the claim, which can be reserved again and again.
+//! Handles: the lease, a reservation that ends once; the holder, who can reserve anything; and the claim, which
+//! reserves the same again and again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
@@ -32,7 +33,90 @@ impl Lease {
     /// Give it back. False: it was given back before, through this handle or by name.
     #[inline]
     pub fn release(&self) -> bool {
-        self.slot.give_back(self.generation)
+        self.slot.give_back(Some(self.generation))
+    }
+}
+
+/// A holder, looked up once: reserving for it needs no name. While there is one, the name is not forgotten.
+#[derive(Debug)]
+pub struct Holder {
+    pool: Arc<Pool>,
+    slot: Arc<Slot>,
+}
+
+impl Holder {
+    /// The slot's claims must have been counted up while its name could not be forgotten.
+    pub(crate) fn new(pool: Arc<Pool>, slot: Arc<Slot>) -> Self {
+        Self { pool, slot }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.slot.holder
+    }
+
+    /// Reserve for it.
+    ///
+    /// # Errors
+    /// As [`Pool::reserve`].
+    #[inline]
+    pub fn reserve(&self, amounts: Amounts) -> Result<Lease, LedgerError> {
+        let generation = self.take(amounts)?;
+        let slot = Arc::clone(&self.slot);
+        Ok(Lease { slot, generation })
+    }
+
+    /// [`reserve`](Self::reserve), and have `lease` be the handle to it: what it was a handle to before is
+    /// forgotten, not given back. With a lease of this holder's own it counts no reference.
+    ///
+    /// # Errors
+    /// As [`Pool::reserve`]; `lease` is as it was.
+    #[inline]
+    pub fn renew(&self, lease: &mut Lease, amounts: Amounts) -> Result<(), LedgerError> {
+        lease.generation = self.take(amounts)?;
+        if !Arc::ptr_eq(&lease.slot, &self.slot) {
+            lease.slot = Arc::clone(&self.slot);
+        }
+        Ok(())
+    }
+
+    /// [`reserve`](Self::reserve) without a lease, to be given back by [`release`](Self::release).
+    ///
+    /// # Errors
+    /// As [`Pool::reserve`].
+    #[inline]
+    pub fn hold(&self, amounts: Amounts) -> Result<(), LedgerError> {
+        self.take(amounts).map(drop)
+    }
+
+    /// Give back what it holds.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotHeld`] when it holds nothing.
+    #[inline]
+    pub fn release(&self) -> Result<(), LedgerError> {
+        if self.slot.give_back(None) {
+            return Ok(());
+        }
+        Err(self.pool.not_held(self.name()))
+    }
+
+    #[inline]
+    fn take(&self, amounts: Amounts) -> Result<u64, LedgerError> {
+        let parcel = self.slot.scope.parcel(amounts).map_err(Denied::Short);
+        parcel
+            .and_then(|parcel| self.slot.reserve(parcel))
+            .map_err(|denied| self.pool.refusal(self.name(), denied))
+    }
+}
+
+impl Drop for Holder {
+    /// Gives nothing back: a reservation ends when its holder says so, not when a handle is lost.
+    fn drop(&mut self) {
+        let last = self.slot.claims.fetch_sub(1, AcqRel) == 1;
+        if last && !self.slot.kept.load(Relaxed) && self.slot.is_free() {
+            self.slot.retire();
+        }
     }
 }
 
@@ -41,8 +125,7 @@ impl Lease {
 /// The holder still has one reservation at a time, whichever way it was made; a claim ends only its own.
 #[derive(Debug)]
 pub struct Claim {
-    pool: Arc<Pool>,
-    slot: Arc<Slot>,
+    holder: Holder,
     amounts: Amounts,
     /// None: it is more than there could ever be.
     parcel: Option<Parcel>,
@@ -51,12 +134,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The slot's claims must have been counted up while its name could not be forgotten.
-    pub(crate) fn new(pool: Arc<Pool>, slot: Arc<Slot>, amounts: Amounts) -> Self {
-        let parcel = slot.scope.parcel(amounts).ok();
+    pub(crate) fn new(holder: Holder, amounts: Amounts) -> Self {
+        let parcel = holder.slot.scope.parcel(amounts).ok();
         Self {
-            pool,
-            slot,
+            holder,
             amounts,
             parcel,
             generation: AtomicU64::new(0),
@@ -65,7 +146,7 @@ impl Claim {
 
     /// Who wants it.
     pub fn holder(&self) -> &str {
-        &self.slot.holder
+        self.holder.name()
     }
 
     /// What is wanted.
@@ -76,7 +157,7 @@ impl Claim {
     /// Whether it is held through this claim.
     pub fn is_held(&self) -> bool {
         let generation = self.generation.load(Relaxed);
-        self.slot.held(Some(generation)).is_some()
+        self.holder.slot.held(Some(generation)).is_some()
     }
 
     /// Reserve it.
@@ -86,7 +167,7 @@ impl Claim {
     #[inline]
     pub fn reserve(&self) -> Result<(), LedgerError> {
         self.take()
-            .map_err(|denied| self.pool.refusal(self.holder(), denied))
+            .map_err(|denied| self.holder.pool.refusal(self.holder(), denied))
     }
 
     /// [`reserve`](Self::reserve) if it fits and the holder has nothing yet. A refusal looks nothing up.
@@ -97,15 +178,12 @@ impl Claim {
 
     #[inline]
     fn take(&self) -> Result<(), Denied> {
+        let slot = &self.holder.slot;
         let parcel = match self.parcel {
             Some(parcel) => parcel,
-            None => self
-                .slot
-                .scope
-                .parcel(self.amounts)
-                .map_err(Denied::Short)?,
+            None => slot.scope.parcel(self.amounts).map_err(Denied::Short)?,
         };
-        let generation = self.slot.reserve(parcel)?;
+        let generation = slot.reserve(parcel)?;
         self.generation.store(generation, Relaxed);
         Ok(())
     }
@@ -113,16 +191,7 @@ impl Claim {
     /// Give it back. False: it was not held, or was given back by name.
     #[inline]
     pub fn release(&self) -> bool {
-        self.slot.give_back(self.generation.load(Relaxed))
-    }
-}
-
-impl Drop for Claim {
-    /// Gives nothing back: a reservation ends when its holder says so, not when a handle is lost.
-    fn drop(&mut self) {
-        let last = self.slot.claims.fetch_sub(1, AcqRel) == 1;
-        if last && !self.slot.kept.load(Relaxed) && self.slot.is_free() {
-            self.slot.retire();
-        }
+        let generation = self.generation.load(Relaxed);
+        self.holder.slot.give_back(Some(generation))
     }
 }

@@ -32,7 +32,7 @@ mod wide;
 pub use amounts::{Amounts, DIMENSIONS, Dimension};
 pub use batch::{Batch, HANDLE, RECORD, record};
 pub use error::{LedgerError, PortError, Refusal, Shortage};
-pub use lease::{Claim, Lease};
+pub use lease::{Claim, Holder, Lease};
 pub use ledger::{Ledger, MACHINE};
 pub use pool::{Holding, Pool, Usage};
 pub use ports::{HeldPort, PortLease, Ports};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::amounts::{Amounts, DIMENSIONS, Dimension};
 use crate::batch::Batch;
 use crate::error::{LedgerError, Refusal, Shortage};
-use crate::lease::{Claim, Lease};
+use crate::lease::{Claim, Holder, Lease};
 use crate::names::Names;
 use crate::scope::Scope;
 use crate::slot::{Denied, Slot};
@@ -158,11 +158,16 @@ impl Pool {
 
     /// Look a holder and what it wants up once, to reserve and give back often.
     pub fn claim(self: &Arc<Self>, holder: &str, amounts: Amounts) -> Claim {
+        Claim::new(self.holder(holder), amounts)
+    }
+
+    /// Look a holder up once, to reserve different things for it.
+    pub fn holder(self: &Arc<Self>, holder: &str) -> Holder {
         let slot = self.names.with(&self.scope, holder, |slot| {
             slot.claims.fetch_add(1, AcqRel);
             Arc::clone(slot)
         });
-        Claim::new(Arc::clone(self), slot, amounts)
+        Holder::new(Arc::clone(self), slot)
     }
 
     /// A holder of many small reservations without names of their own.
@@ -225,7 +230,7 @@ impl Pool {
     }
 
     #[cold]
-    fn not_held(&self, holder: &str) -> LedgerError {
+    pub(crate) fn not_held(&self, holder: &str) -> LedgerError {
         LedgerError::NotHeld {
             pool: self.name().to_owned(),
             holder: holder.to_owned(),

@@ -141,6 +141,29 @@ impl Ports {
         }
     }
 
+    /// [`lease`](Self::lease) for the holder of `lease`, and have that be the handle to it: what it was a handle to
+    /// before is forgotten, not given back. With a lease of this pool it counts no reference.
+    ///
+    /// # Errors
+    /// As `lease`; the handle is as it was.
+    #[inline]
+    pub fn renew(&self, lease: &mut PortLease) -> Result<(), PortError> {
+        let granted = self
+            .0
+            .table
+            .lock()
+            .lease(&lease.holder)
+            .map(|(port, stamp, _)| (port, stamp));
+        let Some((port, stamp)) = granted else {
+            return Err(self.exhausted());
+        };
+        (lease.port, lease.stamp) = (port, stamp);
+        if !Arc::ptr_eq(&lease.ports.0, &self.0) {
+            lease.ports = self.clone();
+        }
+        Ok(())
+    }
+
     /// [`lease`](Self::lease) as plain numbers, to be given back by [`give_back`](Self::give_back).
     ///
     /// # Errors

@@ -123,10 +123,10 @@ impl Slot {
         Some(parcel)
     }
 
-    /// [`release`](Self::release) by a handle, and see to the name.
+    /// [`release`](Self::release), and see to the name.
     #[inline]
-    pub(crate) fn give_back(self: &Arc<Self>, generation: u64) -> bool {
-        let held = self.release(Some(generation)).is_some();
+    pub(crate) fn give_back(self: &Arc<Self>, generation: Option<u64>) -> bool {
+        let held = self.release(generation).is_some();
         if held && !self.kept.load(Relaxed) {
             self.retire();
         }

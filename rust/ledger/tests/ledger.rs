@@ -610,3 +610,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_holder_looked_up_once_reserves_what_it_likes_and_its_name_stays_with_it() {
+    let pool = Pool::new("p", memory(10));
+    let holder = pool.holder("a");
+    let mut lease = holder.reserve(memory(4)).unwrap();
+    assert!(matches!(
+        holder.hold(memory(1)),
+        Err(LedgerError::AlreadyHeld { .. })
+    ));
+    let old = lease.clone();
+    assert!(lease.release());
+    // More names come and go than are remembered.
+    for other in 0..3000 {
+        pool.reserve(&other.to_string(), memory(1))
+            .unwrap()
+            .release();
+    }
+    holder.renew(&mut lease, memory(6)).unwrap();
+    assert_eq!((lease.amounts(), old.amounts()), (Some(memory(6)), None));
+    assert!(!old.release(), "an old handle ended a new reservation");
+    assert_eq!(pool.held("a"), Some(memory(6)));
+    let Err(LedgerError::DoesNotFit(_)) = pool.holder("b").hold(memory(5)) else {
+        panic!("it fits")
+    };
+    holder.release().unwrap();
+    assert!(matches!(holder.release(), Err(LedgerError::NotHeld { .. })));
+    assert_eq!(pool.usage().used, memory(0));
+    let mut of_another = pool.reserve("c", memory(1)).unwrap();
+    holder.renew(&mut of_another, memory(2)).unwrap();
+    assert_eq!(of_another.holder(), "a");
+    assert_eq!(
+        pool.held("c"),
+        Some(memory(1)),
+        "a handle that was used otherwise gives nothing back"
+    );
+}

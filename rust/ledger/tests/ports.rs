@@ -305,3 +305,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lease_renewed_is_the_handle_to_another_port_of_the_same_holder() {
+    let ports = Ports::new(30_000, 30_001).unwrap();
+    let mut lease = ports.lease("a").unwrap();
+    let old = lease.clone();
+    assert!(lease.release());
+    ports.renew(&mut lease).unwrap();
+    assert_eq!((lease.port(), lease.holder()), (30_000, "a"));
+    assert!(lease.is_held() && !old.is_held() && !old.release());
+    ports.renew(&mut lease).unwrap();
+    assert_eq!(lease.port(), 30_001);
+    assert!(ports.renew(&mut lease).is_err());
+    assert_eq!(lease.port(), 30_001, "a refusal changed the handle");
+    assert_eq!(
+        ports.free(),
+        0,
+        "a handle that was used otherwise gave back"
+    );
+    let others = Ports::new(40_000, 40_000).unwrap();
+    others.renew(&mut lease).unwrap();
+    assert!(lease.release());
+    assert_eq!((others.free(), ports.free()), (1, 0));
+}

@@ -1,33 +1,38 @@
 //! `backstay.cache`: the binding of `rust/cache`.
 //!
-//! One shelf behind one lock, which guards a single operation on it and under which no Python code runs: keys are
+//! One shelf, taken for a single operation on it (`attached.rs`), in which no Python code runs: keys are
 //! compared as `keys.rs` says, and what leaves is dropped after it, because dropping may run `__del__`. Loading,
 //! and the rest of the mapping, stands on this in `python/backstay/cache.py`.
 
+mod ahead;
+mod entries;
 mod keys;
+mod quick;
 mod saved;
 mod stats;
+mod time;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use backstay_cache::{Inserted, Lifetime, Limit, Shelf, Successors, Terms};
-use parking_lot::Mutex;
+use backstay_cache::{Lifetime, Limit, Shelf, Successors, Terms};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::errors::Raise;
-use keys::{Found, Located, Objects, find, hash, locate};
+use ahead::or_load;
+use keys::{Located, Objects, hash, locate};
+pub(crate) use quick::quicken_all;
 pub(crate) use stats::CacheStats;
+use time::lifetime;
 
 /// A bounded cache of any objects by any hashable keys: `backstay.Cache`, which adds the rest of a mapping.
 #[pyclass(frozen, weakref, mapping, module = "backstay.cache")]
 pub(crate) struct CacheCore {
-    /// Guards one operation. Never waits for anything while it is held, so it is never contended under a GIL.
-    shelf: Mutex<Objects>,
+    /// Taken for one operation.
+    shelf: Attached<Objects>,
     lifetime: Lifetime,
     /// Whether any entry was ever given a lifetime: only then anybody asks what time it is.
     timed: AtomicBool,
@@ -36,10 +41,11 @@ pub(crate) struct CacheCore {
     cost: Option<Py<PyAny>>,
     /// How many keys are loaded ahead.
     ahead: usize,
-    /// What followed what, where keys are loaded ahead. Taken after the shelf's lock is given back.
-    successors: Option<Mutex<Successors<Py<PyAny>>>>,
+    /// What followed what, where keys are loaded ahead. Taken after the shelf is given back.
+    successors: Option<Attached<Successors<Py<PyAny>>>>,
 }
 
+use crate::attached::Attached;
 use CacheCore as Cache;
 
 #[pymethods]
@@ -66,14 +72,14 @@ impl CacheCore {
             Limit::Entries(capacity)
         };
         Ok(Self {
-            shelf: Mutex::new(Shelf::new(limit)),
+            shelf: Attached::new(Shelf::new(limit)),
             lifetime,
             timed: AtomicBool::new(lifetime != Lifetime::UNLIMITED),
             began: Instant::now(),
             timer,
             cost,
             ahead,
-            successors: (ahead > 0).then(|| Mutex::new(Successors::new(remembered(capacity)))),
+            successors: (ahead > 0).then(|| ahead::successors(capacity)),
         })
     }
 
@@ -117,17 +123,8 @@ impl CacheCore {
         key: &Bound<'py, PyAny>,
         loader: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let cache = slf.get();
-        let Some(value) = cache.look_up(key)? else {
-            return slf.call_method1("_load", (key, loader));
-        };
-        if cache.ahead > 0 {
-            let next = cache.follow(key, false)?;
-            if !next.is_empty() {
-                slf.call_method1("_load_ahead", (next, loader))?;
-            }
-        }
-        Ok(value)
+        let found = slf.get().look_up(key)?;
+        or_load(slf, key, loader, found)
     }
 
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -220,14 +217,14 @@ impl CacheCore {
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         self.sweep(py)?;
-        Ok(self.shelf.lock().len())
+        Ok(self.shelf.lock(py).len())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let now = self.now(py)?;
         let keys: Vec<_> = self
             .shelf
-            .lock()
+            .lock(py)
             .iter(now)
             .map(|(_, key, _)| key.clone_ref(py))
             .collect();
@@ -238,21 +235,21 @@ impl CacheCore {
     fn popitem(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         self.sweep(py)?;
         let taken = {
-            let mut locked = self.shelf.lock();
+            let mut locked = self.shelf.lock(py);
             locked.last().and_then(|place| locked.remove(place))
         };
         taken.ok_or_else(|| PyKeyError::new_err("the cache is empty"))
     }
 
     /// Take everything out. What was counted, and what was learnt about keys, stays.
-    fn clear(&self) {
-        let left = self.shelf.lock().clear();
+    fn clear(&self, py: Python<'_>) {
+        let left = self.shelf.lock(py).clear();
         drop(left);
     }
 
     /// Take out all entries that bear this tag; says how many.
-    fn invalidate(&self, tag: &str) -> usize {
-        let left = self.shelf.lock().invalidate(tag);
+    fn invalidate(&self, py: Python<'_>, tag: &str) -> usize {
+        let left = self.shelf.lock(py).invalidate(tag);
         left.len()
     }
 
@@ -264,29 +261,29 @@ impl CacheCore {
             return Ok(0);
         }
         let now = self.now(py)?;
-        let left = self.shelf.lock().sweep(now);
+        let left = self.shelf.lock(py).sweep(now);
         Ok(left.len())
     }
 
     /// Change how much the cache may hold; what has to leave leaves now.
-    fn resize(&self, capacity: u64) -> PyResult<()> {
+    fn resize(&self, py: Python<'_>, capacity: u64) -> PyResult<()> {
         if capacity == 0 {
             return Err(PyValueError::new_err("capacity must be at least 1"));
         }
-        let left = self.shelf.lock().resize(capacity);
+        let left = self.shelf.lock(py).resize(capacity);
         drop(left);
         Ok(())
     }
 
     /// How much the cache may hold: entries, or cost.
     #[getter]
-    fn capacity(&self) -> u64 {
-        self.shelf.lock().stats().capacity
+    fn capacity(&self, py: Python<'_>) -> u64 {
+        self.shelf.lock(py).stats().capacity
     }
 
     /// What it counted, and what it holds.
-    fn stats(&self) -> CacheStats {
-        CacheStats::of(&self.shelf.lock())
+    fn stats(&self, py: Python<'_>) -> CacheStats {
+        CacheStats::of(&self.shelf.lock(py))
     }
 
     fn _take<'py>(
@@ -313,216 +310,41 @@ impl CacheCore {
     /// before and are not there.
     #[pyo3(name = "_follow")]
     fn follow(&self, key: &Bound<'_, PyAny>, missed: bool) -> PyResult<Vec<Py<PyAny>>> {
-        let (py, hash) = (key.py(), hash(key)?);
-        let Some(successors) = &self.successors else {
-            return Ok(Vec::new());
-        };
-        let mut locked = successors.lock();
-        if !missed && !locked.was_ahead(hash) {
-            return Ok(Vec::new());
-        }
-        let forgotten = locked.missed(hash, || key.clone().unbind());
-        let next: Vec<_> = locked
-            .after(hash, self.ahead)
-            .into_iter()
-            .map(|(_, key)| key.clone_ref(py))
-            .collect();
-        drop(locked);
-        drop(forgotten);
-        let mut absent = Vec::with_capacity(next.len());
-        for key in next {
-            if self.peek(key.bind(py), None)?.is_none() {
-                absent.push(key);
-            }
-        }
-        Ok(absent)
+        self.next_of(key, missed)
     }
 
     /// Note that `key` was loaded ahead.
     fn _loaded_ahead(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        let hash = hash(key)?;
-        if let Some(successors) = &self.successors {
-            successors.lock().loaded_ahead(hash);
-        }
-        Ok(())
+        self.note_loaded_ahead(key)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // A collector that comes while the lock is held (by a thread that was stopped there) sees nothing of it,
-        // both times it looks: what is held then just lives on.
-        if let Some(shelf) = self.shelf.try_lock() {
+        // A collector that comes in the middle of an operation sees nothing of it, both times it looks: what is
+        // held then just lives on.
+        if let Some(shelf) = self.shelf.visit(&visit) {
             for (key, value) in shelf.held() {
                 visit.call(key)?;
                 visit.call(value)?;
             }
         }
-        if let Some(successors) = self.successors.as_ref().and_then(Mutex::try_lock) {
+        let successors = self.successors.as_ref();
+        if let Some(successors) = successors.and_then(|known| known.visit(&visit)) {
             successors.keys().try_for_each(|key| visit.call(key))?;
         }
         visit.call(&self.timer)?;
         visit.call(&self.cost)
     }
 
-    fn __clear__(&self) {
-        self.clear();
+    fn __clear__(&self, py: Python<'_>) {
+        self.clear(py);
         let keys = self
             .successors
             .as_ref()
-            .map(|successors| successors.lock().clear());
+            .map(|successors| successors.lock(py).clear());
         drop(keys);
     }
 }
 
-impl CacheCore {
-    #[inline]
-    fn look_up<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.look_up_at(key, self.now(key.py())?)
-    }
-
-    #[inline]
-    fn look_up_at<'py>(
-        &self,
-        key: &Bound<'py, PyAny>,
-        now: u64,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let hash = hash(key)?;
-        let locked = self.shelf.lock();
-        let place = match find(&locked, key, hash) {
-            Found::At(place) => Some(place),
-            Found::Nowhere => None,
-            Found::Unsure => {
-                drop(locked);
-                return self.ask_at(key, hash, now);
-            }
-        };
-        Ok(used(
-            Located {
-                shelf: locked,
-                place,
-            },
-            now,
-            key.py(),
-        ))
-    }
-
-    /// [`Self::look_up_at`] where Python must be asked which key is meant.
-    #[cold]
-    fn ask_at<'py>(
-        &self,
-        key: &Bound<'py, PyAny>,
-        hash: u64,
-        now: u64,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(used(locate(&self.shelf, key, hash)?, now, key.py()))
-    }
-
-    fn insert(
-        &self,
-        key: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-        terms: &Terms<'_>,
-    ) -> PyResult<()> {
-        if terms.lifetime != Lifetime::UNLIMITED {
-            self.timed.store(true, Ordering::Relaxed);
-        }
-        let (hash, now) = (hash(key)?, self.now(key.py())?);
-        // Taken before the lock: giving it up again, should the entry be refused, must happen after it.
-        let entry = (key.clone().unbind(), value.clone().unbind());
-        let Located { mut shelf, place } = locate(&self.shelf, key, hash)?;
-        if let Err(error) = shelf.check(terms) {
-            drop(shelf);
-            return Err(error).or_raise();
-        }
-        let inserted = shelf.insert(place, hash, entry, terms, now);
-        drop(shelf);
-        let Inserted { replaced, left } = inserted.or_raise()?;
-        drop((replaced, left));
-        Ok(())
-    }
-
-    fn take(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
-        let (hash, now) = (hash(key)?, self.now(key.py())?);
-        let Located { mut shelf, place } = locate(&self.shelf, key, hash)?;
-        let Some(place) = place else { return Ok(None) };
-        let over = shelf.peek(place, now).is_none();
-        let taken = shelf.remove(place);
-        drop(shelf);
-        Ok(taken.filter(|_| !over).map(|(_, value)| value))
-    }
-
-    fn cost_of(
-        &self,
-        key: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-        given: Option<u64>,
-    ) -> PyResult<u64> {
-        match (given, &self.cost) {
-            (Some(cost), _) => Ok(cost),
-            (None, Some(cost)) => cost.bind(key.py()).call1((key, value))?.extract(),
-            (None, None) => Ok(1),
-        }
-    }
-
-    /// The time in milliseconds, where anything depends on it.
-    #[inline]
-    fn now(&self, py: Python<'_>) -> PyResult<u64> {
-        if self.timed.load(Ordering::Relaxed) {
-            self.tell_time(py)
-        } else {
-            Ok(0)
-        }
-    }
-
-    #[inline(never)]
-    fn tell_time(&self, py: Python<'_>) -> PyResult<u64> {
-        match &self.timer {
-            Some(timer) => milliseconds(timer.bind(py).call0()?.extract()?, "the timer's time"),
-            None => Ok(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
-        }
-    }
-}
-
-/// Use what was found, or count that nothing was.
-#[inline]
-fn used<'py>(located: Located<'_>, now: u64, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-    let Located { mut shelf, place } = located;
-    if let Some(value) = place.and_then(|place| shelf.hit(place, now)) {
-        return Some(value.bind(py).clone());
-    }
-    let left = shelf.miss(now);
-    drop(shelf);
-    drop(left);
-    None
-}
-
-/// How many keys what-followed-what knows: a few times what the cache holds, for it is those not held that matter.
-fn remembered(capacity: u64) -> usize {
-    const MOST: u64 = 1 << 20;
-    usize::try_from(capacity.saturating_mul(4).min(MOST)).unwrap_or(usize::MAX)
-}
-
 fn missing(key: &Bound<'_, PyAny>) -> PyErr {
     PyKeyError::new_err(key.clone().unbind())
-}
-
-fn lifetime(ttl: Option<f64>, idle: Option<f64>) -> PyResult<Lifetime> {
-    Ok(Lifetime {
-        ttl_ms: ttl.map(|ttl| milliseconds(ttl, "ttl")).transpose()?,
-        idle_ms: idle.map(|idle| milliseconds(idle, "idle")).transpose()?,
-    })
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked to be in range"
-)]
-fn milliseconds(seconds: f64, what: &str) -> PyResult<u64> {
-    const MOST: f64 = 1e11;
-    if (0.0..MOST).contains(&seconds) {
-        return Ok((seconds * 1000.0).round() as u64);
-    }
-    Err(PyValueError::new_err(format!(
-        "{what} must be a number of seconds from 0 to 10**11, not {seconds}"
-    )))
 }

@@ -1,7 +1,9 @@
 //! `backstay.ledger`: the binding of `rust/ledger`.
 
 mod batch;
+mod known;
 mod lease;
+mod quick;
 mod resources;
 
 use std::sync::Arc;
@@ -9,10 +11,12 @@ use std::sync::Arc;
 use backstay_ledger::{self as core, Amounts, LedgerError, Pool};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 pub(crate) use self::batch::Batch;
+use self::known::Known;
 pub(crate) use self::lease::{Claim, Lease};
+pub(crate) use self::quick::quicken_all;
 pub(crate) use self::resources::{Resources, Usage};
 use self::resources::{Thousandths, amounts, show};
 use crate::errors::Raise;
@@ -48,7 +52,11 @@ pub(crate) fn format_size(size: u64) -> String {
 /// >>> ledger.holders()
 /// {}
 #[pyclass(frozen, module = "backstay.ledger")]
-pub(crate) struct Ledger(core::Ledger);
+pub(crate) struct Ledger {
+    core: core::Ledger,
+    /// Of the machine's own pool.
+    known: Known,
+}
 
 impl Ledger {
     /// Do something with the pool of this name, or with the machine's own.
@@ -59,10 +67,41 @@ impl Ledger {
         act: impl FnOnce(&Arc<Pool>) -> Result<T, LedgerError>,
     ) -> PyResult<T> {
         match pool {
-            None => act(self.0.machine()),
-            Some(name) => self.0.pool(name).and_then(|pool| act(&pool)),
+            None => act(self.core.machine()),
+            Some(name) => self.core.pool(name).and_then(|pool| act(&pool)),
         }
         .or_raise()
+    }
+
+    /// Reserve of the machine's own pool, and know the holder from then on.
+    fn reserve_known<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        want: Amounts,
+    ) -> PyResult<Bound<'py, Lease>> {
+        self.known.reserve(name, want).map_or_else(
+            |missing| {
+                let holder = self.core.machine().holder(name.to_str()?);
+                let lease = Lease::new(holder.reserve(want).or_raise()?);
+                let lease = Bound::new(name.py(), lease)?;
+                self.known.put(&missing, name, holder, Some(&lease));
+                Ok(lease)
+            },
+            Raise::or_raise,
+        )
+    }
+
+    /// As [`reserve_known`](Self::reserve_known), without a lease.
+    fn hold_known(&self, name: &Bound<'_, PyString>, want: Amounts) -> PyResult<()> {
+        self.known.hold(name, want).map_or_else(
+            |missing| {
+                let holder = self.core.machine().holder(name.to_str()?);
+                holder.hold(want).or_raise()?;
+                self.known.put(&missing, name, holder, None);
+                Ok(())
+            },
+            Raise::or_raise,
+        )
     }
 }
 
@@ -88,7 +127,10 @@ impl Ledger {
         storage: Option<Size>,
         gpus: Option<Thousandths>,
     ) -> Self {
-        Self(core::Ledger::new(amounts(cpus, memory, storage, gpus)))
+        Self {
+            core: core::Ledger::new(amounts(cpus, memory, storage, gpus)),
+            known: Known::default(),
+        }
     }
 
     /// Reserve all of it for `holder`, or nothing: `Resources`, or their parts one by one.
@@ -101,19 +143,23 @@ impl Ledger {
         clippy::too_many_arguments,
         reason = "the parts of an amount by keyword"
     )]
-    fn reserve(
+    fn reserve<'py>(
         &self,
-        holder: &str,
+        holder: Bound<'py, PyString>,
         resources: Option<&Resources>,
         cpus: Option<Thousandths>,
         memory: Option<Size>,
         storage: Option<Size>,
         gpus: Option<Thousandths>,
         pool: Option<&str>,
-    ) -> PyResult<Lease> {
+    ) -> PyResult<Bound<'py, Lease>> {
         let want = wanted(resources, amounts(cpus, memory, storage, gpus))?;
-        self.with(pool, |pool| pool.reserve(holder, want))
-            .map(Lease)
+        if pool.is_none() {
+            return self.reserve_known(&holder, want);
+        }
+        let name = holder.to_str()?;
+        let lease = self.with(pool, |pool| pool.reserve(name, want))?;
+        Bound::new(holder.py(), Lease::new(lease))
     }
 
     /// Reserve as `reserve` does, with no lease: to be given back with `release(holder)`.
@@ -122,8 +168,17 @@ impl Ledger {
     ///     DoesNotFit: there is too little left; says of what, and who holds it.
     ///     AlreadyHeld: the holder has a reservation in this pool.
     #[pyo3(signature = (holder, resources, *, pool = None))]
-    fn hold(&self, holder: &str, resources: &Resources, pool: Option<&str>) -> PyResult<()> {
-        self.with(pool, |pool| pool.hold(holder, resources.0))
+    fn hold(
+        &self,
+        holder: Bound<'_, PyString>,
+        resources: &Resources,
+        pool: Option<&str>,
+    ) -> PyResult<()> {
+        if pool.is_none() {
+            return self.hold_known(&holder, resources.0);
+        }
+        let name = holder.to_str()?;
+        self.with(pool, |pool| pool.hold(name, resources.0))
     }
 
     /// Look a holder and what it wants up once, to reserve and give back often. Reserves nothing yet.
@@ -175,7 +230,7 @@ impl Ledger {
             })
             .collect();
         let leases = self.with(pool, |pool| pool.reserve_all(&wanted))?;
-        Ok(leases.into_iter().map(Lease).collect())
+        Ok(leases.into_iter().map(Lease::new).collect())
     }
 
     /// Give back what `holder` holds, without its lease.
@@ -246,10 +301,10 @@ impl Ledger {
             gpus.map(|gpus| gpus.0),
         ];
         let added = if let Some(outer) = within {
-            self.0.add_quota(name, outer, capacity)
+            self.core.add_quota(name, outer, capacity)
         } else {
             let capacity = capacity.map(Option::unwrap_or_default);
-            self.0.add_pool(name, Amounts::from_array(capacity))
+            self.core.add_pool(name, Amounts::from_array(capacity))
         };
         added.or_raise().map(drop)
     }
@@ -259,12 +314,12 @@ impl Ledger {
     /// Raises:
     ///     ValueError: it is in use, or there is none.
     fn remove_pool(&self, name: &str) -> PyResult<()> {
-        self.0.remove_pool(name).or_raise()
+        self.core.remove_pool(name).or_raise()
     }
 
     /// The names of all pools; the first, `machine`, is the one used where none is named.
     fn pools(&self) -> Vec<String> {
-        self.0.pools()
+        self.core.pools()
     }
 
     /// Change the capacity in use; what is not named stays. Nothing is taken away: `excess` of the answer
@@ -302,7 +357,7 @@ impl Ledger {
     }
 
     fn __repr__(&self) -> String {
-        let usage = self.0.machine().usage();
+        let usage = self.core.machine().usage();
         format!(
             "<Ledger free({}) of ({})>",
             show(usage.free()),

@@ -24,9 +24,11 @@
     reason = "PyO3 hands converted arguments over by value"
 )]
 
+mod attached;
 mod cache;
 mod daemon;
 mod errors;
+mod fast;
 mod graph;
 mod ledger;
 mod metrics;
@@ -34,9 +36,10 @@ mod ports;
 mod recent;
 mod registry;
 mod shapes;
+mod with_block;
 
 /// The extension module; each submodule file adds its classes here.
-#[pyo3::pymodule(gil_used = false)]
+#[pyo3::pymodule(gil_used = true)]
 mod _core {
     use pyo3::prelude::*;
 
@@ -56,6 +59,17 @@ mod _core {
     use crate::ports::{PortLease, Ports, port_is_free};
     #[pymodule_export]
     use crate::registry::{Change, Instance, Registry, Snapshot, Watcher};
+
+    /// Puts the quick methods in their places.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        crate::attached::demand_lock(py)?;
+        crate::cache::quicken_all(py)?;
+        crate::ledger::quicken_all(py)?;
+        crate::ports::quicken_all(py)?;
+        crate::metrics::quicken_all(py)
+    }
 
     /// The version of the extension, equal to the wheel's.
     #[pyfunction]

@@ -1,12 +1,10 @@
 //! What was asked for lately, by the strings that it was asked by.
 //!
 //! Python asks for the same things again and again, mostly with the very same string objects. To find an answer
-//! here makes no object, decodes no text and waits for nobody. What is kept may be out of date: who puts it in
-//! says how to tell. Strings are kept alive with their answers, so an address is one string's for as long.
+//! here makes no object and decodes no text. What is kept may be out of date: who puts it in says how to tell.
+//! Strings are kept alive with their answers, so an address is one string's for as long.
 
-use std::sync::OnceLock;
-
-use parking_lot::Mutex;
+use crate::attached::Attached;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -14,9 +12,8 @@ use pyo3::types::PyString;
 const SETS: usize = 256;
 
 pub(crate) struct Recent<T> {
-    /// Made by the first answer. The lock guards one look or one exchange; who does not get it at once goes and
-    /// asks where the answers come from.
-    sets: OnceLock<Box<[Mutex<Set<T>>]>>,
+    /// Made by the first answer. Taken for one look or one exchange.
+    sets: Attached<Box<[Set<T>]>>,
 }
 
 type Set<T> = [Option<Entry<T>>; 2];
@@ -33,7 +30,7 @@ pub(crate) struct Missing(Option<usize>);
 impl<T> Default for Recent<T> {
     fn default() -> Self {
         Self {
-            sets: OnceLock::new(),
+            sets: Attached::default(),
         }
     }
 }
@@ -63,8 +60,9 @@ impl<T> Recent<T> {
     ) -> Result<R, Missing> {
         let hash = hash(strings).ok_or(Missing(None))?;
         let missing = || Missing(Some(hash));
-        let sets = self.sets.get().ok_or_else(missing)?;
-        let set = sets[(hash >> 32) % SETS].try_lock().ok_or_else(missing)?;
+        let py = strings.first().ok_or(Missing(None))?.py();
+        let sets = self.sets.lock(py);
+        let set = sets.get((hash >> 32) % SETS).ok_or_else(missing)?;
         let entry = set.iter().flatten().find(|entry| {
             entry.hash == hash
                 && entry.strings.len() == strings.len()
@@ -81,33 +79,34 @@ impl<T> Recent<T> {
 
     /// Keep an answer that was not found.
     pub(crate) fn put(&self, missing: &Missing, strings: &[Bound<'_, PyString>], answer: T) {
-        let Some(hash) = missing.0 else { return };
-        let sets = self
-            .sets
-            .get_or_init(|| (0..SETS).map(|_| Mutex::new([None, None])).collect());
+        let (Some(hash), Some(first)) = (missing.0, strings.first()) else {
+            return;
+        };
+        let py = first.py();
         let strings = strings.iter().map(|string| string.clone().unbind());
         let mut next = Some(Entry {
             hash,
             strings: strings.collect(),
             answer,
         });
-        let mut set = sets[(hash >> 32) % SETS].lock();
+        let mut sets = self.sets.lock(py);
+        if sets.is_empty() {
+            *sets = (0..SETS).map(|_| [None, None]).collect();
+        }
         // It takes the place of an outdated answer to the same, or else pushes the oldest out.
-        for entry in set.iter_mut() {
+        for entry in &mut sets[(hash >> 32) % SETS] {
             std::mem::swap(entry, &mut next);
             if next.as_ref().is_none_or(|old| old.hash == hash) {
                 break;
             }
         }
-        drop(set);
-        // What goes is dropped here, when the lock is free again.
+        drop(sets);
+        // What goes is dropped here: that may run Python code.
     }
 
     /// Forget every answer.
-    pub(crate) fn clear(&self) {
-        for set in self.sets.get().into_iter().flatten() {
-            let old = std::mem::take(&mut *set.lock());
-            drop(old);
-        }
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let old = std::mem::take(&mut *self.sets.lock(py));
+        drop(old);
     }
 }

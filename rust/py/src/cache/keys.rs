@@ -4,8 +4,13 @@
 //! decided without (the same object; text, bytes and numbers of exactly these types) is decided under the lock,
 //! all else after it, and then the entry is looked for again by identity.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a look-up becomes one function: its parts take as long as a call of them"
+)]
+
+use crate::attached::{Attached, Guard};
 use backstay_cache::{Place, Shelf};
-use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -19,7 +24,7 @@ const MOST_COMPARED: usize = 1000;
 
 /// The shelf under its lock, and where the key was found on it.
 pub(crate) struct Located<'a> {
-    pub(crate) shelf: MutexGuard<'a, Objects>,
+    pub(crate) shelf: Guard<'a, Objects>,
     pub(crate) place: Option<Place>,
 }
 
@@ -42,7 +47,7 @@ pub(crate) enum Found {
 }
 
 /// Find `key` on a locked shelf.
-#[inline]
+#[inline(always)]
 pub(crate) fn find(shelf: &Objects, key: &Bound<'_, PyAny>, hash: u64) -> Found {
     let mut unsure = false;
     let place = shelf.find(hash, |other| {
@@ -61,11 +66,11 @@ pub(crate) fn find(shelf: &Objects, key: &Bound<'_, PyAny>, hash: u64) -> Found 
 /// Lock the shelf and find `key` on it.
 #[inline]
 pub(crate) fn locate<'a>(
-    shelf: &'a Mutex<Objects>,
+    shelf: &'a Attached<Objects>,
     key: &Bound<'_, PyAny>,
     hash: u64,
 ) -> PyResult<Located<'a>> {
-    let locked = shelf.lock();
+    let locked = shelf.lock(key.py());
     let place = match find(&locked, key, hash) {
         Found::At(place) => Some(place),
         Found::Nowhere => None,
@@ -83,13 +88,17 @@ pub(crate) fn locate<'a>(
 /// Find `key` where Python must be asked.
 #[cold]
 #[inline(never)]
-fn ask<'a>(shelf: &'a Mutex<Objects>, key: &Bound<'_, PyAny>, hash: u64) -> PyResult<Located<'a>> {
+fn ask<'a>(
+    shelf: &'a Attached<Objects>,
+    key: &Bound<'_, PyAny>,
+    hash: u64,
+) -> PyResult<Located<'a>> {
     let py = key.py();
     // Held, so that no other key takes the address of one that was compared.
     let mut different: Vec<Py<PyAny>> = Vec::new();
     while different.len() < MOST_COMPARED {
         let mut unsure = None;
-        let locked = shelf.lock();
+        let locked = shelf.lock(py);
         let place = locked.find(hash, |other| {
             same(other.bind(py), key).unwrap_or_else(|| {
                 if !different.iter().any(|known| known.is(other)) {
@@ -106,7 +115,7 @@ fn ask<'a>(shelf: &'a Mutex<Objects>, key: &Bound<'_, PyAny>, hash: u64) -> PyRe
         };
         drop(locked);
         if other.bind(py).eq(key)? {
-            let locked = shelf.lock();
+            let locked = shelf.lock(py);
             let place = locked.find(hash, |known| known.is(&other));
             if place.is_some() {
                 return Ok(Located {
@@ -124,11 +133,18 @@ fn ask<'a>(shelf: &'a Mutex<Objects>, key: &Bound<'_, PyAny>, hash: u64) -> PyRe
 }
 
 /// Whether two keys are equal, where that can be told without running anybody's code.
-#[inline]
+#[inline(always)]
 fn same(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> {
     if other.is(key) {
-        return Some(true);
+        Some(true)
+    } else {
+        same_value(other, key)
     }
+}
+
+/// [`same`] of two objects.
+#[inline(never)]
+fn same_value(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> {
     if other.get_type_ptr() != key.get_type_ptr() {
         return None;
     }

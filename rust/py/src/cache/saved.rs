@@ -21,7 +21,7 @@ impl Cache {
     ) -> PyResult<usize> {
         let now = self.now(py)?;
         let gathered: Vec<Gathered> = {
-            let locked = self.shelf.lock();
+            let locked = self.shelf.lock(py);
             locked
                 .iter(now)
                 .map(|(place, key, value)| {

@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use super::resources::{Resources, show};
 use crate::errors::Raise;
+use crate::with_block::with_block;
 
 /// The bytes of anything that has them: of `bytes` in place, copied out of what others could change.
 pub(crate) enum Packed<'py> {
@@ -121,20 +122,6 @@ impl Batch {
         self.0.held()
     }
 
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[pyo3(signature = (_kind: "object", _error: "object", _traceback: "object", /))]
-    fn __exit__(
-        &self,
-        _kind: &Bound<'_, PyAny>,
-        _error: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
-    ) {
-        self.0.close();
-    }
-
     fn __repr__(&self) -> String {
         let holder = self.0.holder();
         match self.0.amounts() {
@@ -143,3 +130,5 @@ impl Batch {
         }
     }
 }
+
+with_block!(Batch, |batch, _py| batch.close());

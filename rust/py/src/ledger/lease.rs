@@ -2,62 +2,66 @@
 
 use backstay_ledger as core;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::resources::{Resources, show};
+use crate::attached::{Attached, Guard};
 use crate::errors::Raise;
+use crate::with_block::with_block;
 
 /// One reservation. Give it back with `release()`, or use it in a `with` block.
 ///
 /// Losing the object gives nothing back: a traceback or a cycle could keep it alive, or end it, at any time.
 #[pyclass(frozen, freelist = 64, module = "backstay.ledger")]
-pub(crate) struct Lease(pub(crate) core::Lease);
+pub(crate) struct Lease(Attached<core::Lease>);
+
+impl Lease {
+    pub(crate) fn new(lease: core::Lease) -> Self {
+        Self(Attached::new(lease))
+    }
+
+    /// The handle, to have it renewed.
+    #[inline]
+    pub(super) fn handle(&self, py: Python<'_>) -> Guard<'_, core::Lease> {
+        self.0.lock(py)
+    }
+}
 
 #[pymethods]
 impl Lease {
     /// Who holds it.
     #[getter]
-    fn holder(&self) -> &str {
-        self.0.holder()
+    fn holder<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, self.0.lock(py).holder())
     }
 
     /// What is held; None once it was given back.
     #[getter]
-    fn resources(&self) -> Option<Resources> {
-        self.0.amounts().map(Resources)
+    fn resources(&self, py: Python<'_>) -> Option<Resources> {
+        self.0.lock(py).amounts().map(Resources)
     }
 
     /// Whether it is still held.
     #[getter]
-    fn held(&self) -> bool {
-        self.0.amounts().is_some()
+    fn held(&self, py: Python<'_>) -> bool {
+        self.0.lock(py).amounts().is_some()
     }
 
     /// Give it back. False: it was given back before.
-    fn release(&self) -> bool {
-        self.0.release()
+    fn release(&self, py: Python<'_>) -> bool {
+        self.0.lock(py).release()
     }
 
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[pyo3(signature = (_kind: "object", _error: "object", _traceback: "object", /))]
-    fn __exit__(
-        &self,
-        _kind: &Bound<'_, PyAny>,
-        _error: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
-    ) {
-        self.0.release();
-    }
-
-    fn __repr__(&self) -> String {
-        match self.0.amounts() {
-            Some(amounts) => format!("Lease({:?}, {})", self.0.holder(), show(amounts)),
-            None => format!("Lease({:?}, given back)", self.0.holder()),
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let lease = self.0.lock(py);
+        match lease.amounts() {
+            Some(amounts) => format!("Lease({:?}, {})", lease.holder(), show(amounts)),
+            None => format!("Lease({:?}, given back)", lease.holder()),
         }
     }
 }
+
+with_block!(Lease, |lease, py| lease.release(py));
 
 /// What a holder wants, looked up once: `reserve()` and `release()` it as often as you like, or use it in a
 /// `with` block, which reserves at its beginning.
@@ -113,24 +117,11 @@ impl Claim {
         self.0.release()
     }
 
-    fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().reserve()?;
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (_kind: "object", _error: "object", _traceback: "object", /))]
-    fn __exit__(
-        &self,
-        _kind: &Bound<'_, PyAny>,
-        _error: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
-    ) {
-        self.0.release();
-    }
-
     fn __repr__(&self) -> String {
         let state = if self.0.is_held() { ", held" } else { "" };
         let (holder, amounts) = (self.0.holder(), show(self.0.amounts()));
         format!("<Claim {holder:?} {amounts}{state}>")
     }
 }
+
+with_block!(Claim, |claim| claim.reserve(), |claim, _py| claim.release());

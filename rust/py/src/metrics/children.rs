@@ -1,12 +1,13 @@
 //! The children that `labels` made, so that asking again makes no object.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pyo3::PyClass;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyString;
 
+use crate::attached::Attached;
 use crate::recent::Recent;
 
 /// How many children can be found by address; a power of two.
@@ -19,13 +20,10 @@ const MOST: usize = 3;
 /// Mostly they are asked for by literals, again and again by the same objects: those are compared by address
 /// first. Strings that are made for each call are found by their text.
 pub(super) struct Children<T> {
-    /// Made with the first child. The lock guards one look or one exchange.
-    near: OnceLock<Box<[Place<T>]>>,
+    /// Made with the first child. Taken for one look or one exchange.
+    near: Attached<Box<[Option<Near<T>>]>>,
     by_text: Recent<Py<T>>,
 }
-
-/// Where one child is kept.
-type Place<T> = Mutex<Option<Near<T>>>;
 
 /// A child, and the objects that it was asked for by: held, so that their addresses stay theirs.
 struct Near<T> {
@@ -36,7 +34,7 @@ struct Near<T> {
 impl<T> Default for Children<T> {
     fn default() -> Self {
         Self {
-            near: OnceLock::new(),
+            near: Attached::default(),
             by_text: Recent::default(),
         }
     }
@@ -51,14 +49,16 @@ fn slot(addresses: [usize; MOST]) -> usize {
     mix >> 48 & (NEAR - 1)
 }
 
-fn addresses(values: &Bound<'_, PyTuple>) -> Option<[usize; MOST]> {
-    let count = values.len();
-    if count > MOST {
+#[inline]
+fn addresses<'a, 'py: 'a>(
+    values: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+) -> Option<[usize; MOST]> {
+    if values.len() > MOST {
         return None;
     }
     let mut addresses = [0; MOST];
-    for (index, address) in addresses.iter_mut().enumerate().take(count) {
-        *address = values.get_borrowed_item(index).ok()?.as_ptr().addr();
+    for (address, value) in addresses.iter_mut().zip(values) {
+        *address = value.as_ptr().addr();
     }
     Some(addresses)
 }
@@ -66,18 +66,19 @@ fn addresses(values: &Bound<'_, PyTuple>) -> Option<[usize; MOST]> {
 impl<T: PyClass> Children<T> {
     /// The child that these very objects asked for before, if `shown` says that it is still shown.
     #[inline]
-    pub(super) fn near<'py>(
+    pub(super) fn near<'a, 'py: 'a>(
         &self,
-        values: &Bound<'py, PyTuple>,
+        values: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+        py: Python<'py>,
         shown: impl Fn(&Py<T>) -> bool,
     ) -> Option<Bound<'py, T>> {
         let addresses = addresses(values)?;
-        let near = self.near.get()?[slot(addresses)].try_lock()?;
-        let known = near.as_ref()?;
+        let near = self.near.lock(py);
+        let known = near.get(slot(addresses))?.as_ref()?;
         let held =
             |value: &Option<Py<PyString>>| value.as_ref().map_or(0, |held| held.as_ptr().addr());
         let same = (0..MOST).all(|index| held(&known.values[index]) == addresses[index]);
-        (same && shown(&known.child)).then(|| known.child.bind(values.py()).clone())
+        (same && shown(&known.child)).then(|| known.child.bind(py).clone())
     }
 
     /// The child of these values, by `make` if it is new or shown no more.
@@ -112,30 +113,30 @@ impl<T: PyClass> Children<T> {
             values: std::array::from_fn(|index| value(index).map(|value| value.clone().unbind())),
             child: child.clone().unbind(),
         };
-        let all = self
-            .near
-            .get_or_init(|| (0..NEAR).map(|_| Mutex::new(None)).collect());
-        let old = all[slot(addresses)].lock().replace(near);
+        let mut all = self.near.lock(child.py());
+        if all.is_empty() {
+            *all = (0..NEAR).map(|_| None).collect();
+        }
+        let old = all[slot(addresses)].replace(near);
+        drop(all);
         drop(old);
     }
 
-    fn clear(&self) {
-        self.by_text.clear();
-        for near in self.near.get().into_iter().flatten() {
-            let old = near.lock().take();
-            drop(old);
-        }
+    fn clear(&self, py: Python<'_>) {
+        self.by_text.clear(py);
+        let old = std::mem::take(&mut *self.near.lock(py));
+        drop(old);
     }
 }
 
 /// What holds children, whatever their class.
 trait Holder: Send + Sync {
-    fn let_go(&self);
+    fn let_go(&self, py: Python<'_>);
 }
 
 impl<T: PyClass + Sync> Holder for Children<T> {
-    fn let_go(&self) {
-        self.clear();
+    fn let_go(&self, py: Python<'_>) {
+        self.clear(py);
     }
 }
 
@@ -155,10 +156,10 @@ impl Holders {
     }
 
     /// Have them let go: what only they held, nobody holds then.
-    pub(super) fn let_go(&self) {
+    pub(super) fn let_go(&self, py: Python<'_>) {
         let all = self.0.lock().clone();
         all.iter()
             .filter_map(Weak::upgrade)
-            .for_each(|holder| holder.let_go());
+            .for_each(|holder| holder.let_go(py));
     }
 }

@@ -2,9 +2,9 @@
 
 use backstay_telemetry as core;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use super::helper::Helper;
+use super::labelled::{Face, labelled};
 use super::metric::{Definition, Metric};
 use super::registry::MetricRegistry;
 use crate::errors::Raise;
@@ -42,17 +42,6 @@ impl Counter {
             .map(Self)
     }
 
-    /// The series with these label values, made if new.
-    #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
-    fn labels<'py>(
-        &self,
-        labelvalues: &Bound<'py, PyTuple>,
-        labelkwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, Self>> {
-        self.0
-            .labels(labelvalues, labelkwargs, |child| &child.0, Self)
-    }
-
     /// Add `amount`, which is not negative.
     #[pyo3(signature = (amount = 1.0))]
     fn inc(&self, amount: f64) -> PyResult<()> {
@@ -75,25 +64,18 @@ impl Counter {
     fn count_exceptions<'py>(slf: &Bound<'py, Self>) -> PyResult<Helper<'py>> {
         Helper::new(slf.py(), "ExceptionCounter", slf)
     }
+}
 
-    /// Forget the series with these label values.
-    #[pyo3(signature = (*labelvalues: "object"))]
-    fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        self.0.remove(labelvalues)
+impl Face for Counter {
+    type Series = core::Counter;
+
+    fn metric(&self) -> &Metric<core::Counter, Self> {
+        &self.0
     }
 
-    /// Forget every series.
-    fn clear(&self) {
-        self.0.clear();
-    }
-
-    /// How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
-    #[getter]
-    fn overflowed(&self) -> u64 {
-        self.0.overflowed()
-    }
-
-    fn __repr__(&self) -> String {
-        self.0.show("Counter", core::Counter::value)
+    fn child(&self, metric: Metric<core::Counter, Self>) -> Self {
+        Self(metric)
     }
 }
+
+labelled!(Counter, core::Counter::value);

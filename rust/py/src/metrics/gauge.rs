@@ -2,9 +2,9 @@
 
 use backstay_telemetry as core;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use super::helper::Helper;
+use super::labelled::{Face, labelled};
 use super::metric::{Definition, Metric};
 use super::registry::MetricRegistry;
 
@@ -43,24 +43,6 @@ impl Gauge {
             metric: made.register(core::Registry::gauge_with)?,
             registry: made.registry().clone(),
         })
-    }
-
-    /// The series with these label values, made if new.
-    #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
-    fn labels<'py>(
-        &self,
-        labelvalues: &Bound<'py, PyTuple>,
-        labelkwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, Self>> {
-        self.metric.labels(
-            labelvalues,
-            labelkwargs,
-            |child| &child.metric,
-            |metric| Self {
-                metric,
-                registry: self.registry.clone(),
-            },
-        )
     }
 
     /// Add `amount`.
@@ -119,25 +101,19 @@ impl Gauge {
     fn time<'py>(slf: &Bound<'py, Self>) -> PyResult<Helper<'py>> {
         Helper::new(slf.py(), "Timer", slf.getattr("set")?)
     }
+}
 
-    /// Forget the series with these label values.
-    #[pyo3(signature = (*labelvalues: "object"))]
-    fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        self.metric.remove(labelvalues)
+impl Face for Gauge {
+    type Series = core::Gauge;
+
+    fn metric(&self) -> &Metric<core::Gauge, Self> {
+        &self.metric
     }
 
-    /// Forget every series.
-    fn clear(&self) {
-        self.metric.clear();
-    }
-
-    /// How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
-    #[getter]
-    fn overflowed(&self) -> u64 {
-        self.metric.overflowed()
-    }
-
-    fn __repr__(&self) -> String {
-        self.metric.show("Gauge", core::Gauge::value)
+    fn child(&self, metric: Metric<core::Gauge, Self>) -> Self {
+        let registry = self.registry.clone();
+        Self { metric, registry }
     }
 }
+
+labelled!(Gauge, core::Gauge::value);

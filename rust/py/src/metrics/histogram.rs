@@ -2,10 +2,10 @@
 
 use backstay_telemetry as core;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use super::buckets::Sorting;
 use super::helper::Helper;
+use super::labelled::{Face, labelled};
 use super::metric::{Definition, Metric};
 use super::registry::MetricRegistry;
 
@@ -50,17 +50,6 @@ impl Histogram {
             .map(Self)
     }
 
-    /// The series with these label values, made if new.
-    #[pyo3(signature = (*labelvalues: "object", **labelkwargs: "object"))]
-    fn labels<'py>(
-        &self,
-        labelvalues: &Bound<'py, PyTuple>,
-        labelkwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, Self>> {
-        self.0
-            .labels(labelvalues, labelkwargs, |child| &child.0, Self)
-    }
-
     /// Record one observation.
     fn observe(&self, amount: f64) -> PyResult<()> {
         self.0.series()?.observe(amount);
@@ -88,25 +77,18 @@ impl Histogram {
     fn quantile(&self, q: f64) -> PyResult<Option<f64>> {
         Ok(self.0.series()?.quantile(q))
     }
+}
 
-    /// Forget the series with these label values.
-    #[pyo3(signature = (*labelvalues: "object"))]
-    fn remove(&self, labelvalues: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        self.0.remove(labelvalues)
+impl Face for Histogram {
+    type Series = core::Histogram;
+
+    fn metric(&self) -> &Metric<core::Histogram, Self> {
+        &self.0
     }
 
-    /// Forget every series.
-    fn clear(&self) {
-        self.0.clear();
-    }
-
-    /// How many look-ups found the family full and got its overflow series, whose labels all read `_other`.
-    #[getter]
-    fn overflowed(&self) -> u64 {
-        self.0.overflowed()
-    }
-
-    fn __repr__(&self) -> String {
-        self.0.show("Histogram", core::Histogram::sum)
+    fn child(&self, metric: Metric<core::Histogram, Self>) -> Self {
+        Self(metric)
     }
 }
+
+labelled!(Histogram, core::Histogram::sum);

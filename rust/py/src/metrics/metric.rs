@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::children::Children;
+use super::labelled::Face;
 use super::registry::MetricRegistry;
 use crate::errors::Raise;
 
@@ -90,7 +91,7 @@ pub(super) struct Metric<S, T> {
     children: Option<Arc<Children<T>>>,
 }
 
-impl<S: core::Handle, T: PyClass + Into<PyClassInitializer<T>>> Metric<S, T> {
+impl<S: core::Handle, T: Face<Series = S>> Metric<S, T> {
     pub(super) fn name(&self) -> &str {
         self.family.name()
     }
@@ -111,39 +112,48 @@ impl<S: core::Handle, T: PyClass + Into<PyClassInitializer<T>>> Metric<S, T> {
         PyTypeError::new_err(format!("`{name}` has labels: call labels(...) first"))
     }
 
-    /// The child of these label values: the known one, or what `wrap` makes of it. `of` gives back what `wrap`
-    /// took.
+    /// The child of these label values: the known one, or a new one.
     pub(super) fn labels<'py>(
-        &self,
+        face: &T,
         values: &Bound<'py, PyTuple>,
         by_name: Option<&Bound<'py, PyDict>>,
-        of: fn(&T) -> &Self,
-        wrap: impl FnOnce(Self) -> T,
-    ) -> PyResult<Bound<'py, T>>
-    where
-        T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
-    {
-        let py = values.py();
-        let shown = |child: &Py<T>| of(child.get()).series.as_ref().is_some_and(S::is_current);
-        if let Some(children) = &self.children
-            && by_name.is_none()
-            && let Some(child) = children.near(values, shown)
+    ) -> PyResult<Bound<'py, T>> {
+        let (metric, py) = (face.metric(), values.py());
+        if by_name.is_none()
+            && let Some(child) = metric.near(values.iter_borrowed(), py)
         {
             return Ok(child);
         }
-        let strings = self.strings(values, by_name)?;
+        let strings = metric.strings(values, by_name)?;
         let make = || {
-            let child = wrap(Self {
-                family: self.family.clone(),
-                series: Some(self.family.try_with(&texts(&strings)?).or_raise()?),
+            let child = face.child(Self {
+                family: metric.family.clone(),
+                series: Some(metric.family.try_with(&texts(&strings)?).or_raise()?),
                 children: None,
             });
             Bound::new(py, child)
         };
-        match &self.children {
-            Some(children) => children.get(&strings, py, shown, make),
+        match &metric.children {
+            Some(children) => children.get(&strings, py, Self::shown, make),
             None => make(),
         }
+    }
+
+    /// The child that these very objects asked for before.
+    #[inline]
+    pub(super) fn near<'a, 'py: 'a>(
+        &self,
+        values: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+        py: Python<'py>,
+    ) -> Option<Bound<'py, T>> {
+        self.children.as_ref()?.near(values, py, Self::shown)
+    }
+
+    /// Whether a child's series is still shown.
+    #[inline]
+    fn shown(child: &Py<T>) -> bool {
+        let series = child.get().metric().series.as_ref();
+        series.is_some_and(S::is_current)
     }
 
     /// Label values in the order of the labels, from values or from names and values.

@@ -8,11 +8,14 @@ mod counter;
 mod gauge;
 mod helper;
 mod histogram;
+mod labelled;
 mod metric;
+mod quick;
 mod registry;
 
 pub(crate) use buckets::{LogLinear, exponential, linear};
 pub(crate) use counter::Counter;
 pub(crate) use gauge::Gauge;
 pub(crate) use histogram::Histogram;
+pub(crate) use quick::quicken_all;
 pub(crate) use registry::MetricRegistry;

@@ -66,7 +66,7 @@ impl MetricRegistry {
     /// Forget series that nobody holds and that did not change through `keep_for` calls of this. Returns how
     /// many went.
     fn sweep(&self, py: Python<'_>, keep_for: u32) -> usize {
-        self.holders.let_go();
+        self.holders.let_go(py);
         py.detach(|| self.core.sweep(keep_for))
     }
 

@@ -1,0 +1,80 @@
+//! Reserving and giving back without what PyO3 puts around a call.
+
+use backstay_ledger::LedgerError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::resources::Resources;
+use super::{Claim, Lease, Ledger};
+use crate::errors::Raise;
+use crate::fast::{Answer, Arguments, none, plain, quick, quicken, quicken_plain, truth};
+
+quick!(Reserve, Ledger, "reserve", reserve);
+quick!(Hold, Ledger, "hold", hold);
+quick!(Release, Ledger, "release", release);
+plain!(End, Lease, "release", |lease, py| Ok(truth(
+    py,
+    lease.get().handle(py).release()
+)));
+plain!(ReserveClaim, Claim, "reserve", |claim, py| nothing(
+    py,
+    claim.get().0.reserve()
+));
+plain!(TryReserve, Claim, "try_reserve", |claim, py| Ok(truth(
+    py,
+    claim.get().0.try_reserve()
+)));
+plain!(EndClaim, Claim, "release", |claim, py| Ok(truth(
+    py,
+    claim.get().0.release()
+)));
+
+pub(crate) fn quicken_all(py: Python<'_>) -> PyResult<()> {
+    quicken::<Reserve>(py)?;
+    quicken::<Hold>(py)?;
+    quicken::<Release>(py)?;
+    quicken_plain::<End>(py)?;
+    quicken_plain::<ReserveClaim>(py)?;
+    quicken_plain::<TryReserve>(py)?;
+    quicken_plain::<EndClaim>(py)
+}
+
+#[inline]
+fn reserve<'py>(slf: Borrowed<'_, 'py, Ledger>, arguments: Arguments<'_, 'py>) -> Answer<'py> {
+    let [holder, resources] = arguments.exactly()?;
+    let holder = holder.cast_exact::<PyString>().ok()?;
+    let want = resources.cast_exact::<Resources>().ok()?.get().0;
+    let reserved = slf.get().known.reserve(&holder, want).ok()?;
+    Some(raised(reserved).map(Bound::into_any))
+}
+
+#[inline]
+fn hold<'py>(slf: Borrowed<'_, 'py, Ledger>, arguments: Arguments<'_, 'py>) -> Answer<'py> {
+    let [holder, resources] = arguments.exactly()?;
+    let holder = holder.cast_exact::<PyString>().ok()?;
+    let want = resources.cast_exact::<Resources>().ok()?.get().0;
+    let held = slf.get().known.hold(&holder, want).ok()?;
+    Some(nothing(slf.py(), held))
+}
+
+#[inline]
+fn release<'py>(slf: Borrowed<'_, 'py, Ledger>, arguments: Arguments<'_, 'py>) -> Answer<'py> {
+    let [holder] = arguments.exactly()?;
+    let holder = holder.cast_exact::<PyString>().ok()?;
+    let released = slf.get().known.release(&holder).ok()?;
+    Some(nothing(slf.py(), released))
+}
+
+#[inline]
+fn nothing(py: Python<'_>, done: Result<(), LedgerError>) -> PyResult<Bound<'_, PyAny>> {
+    raised(done).map(|()| none(py))
+}
+
+/// The exception is made where PyO3 may drop objects.
+#[inline]
+fn raised<T>(done: Result<T, LedgerError>) -> PyResult<T> {
+    match done {
+        Ok(done) => Ok(done),
+        Err(error) => Python::attach(|_| Err(error).or_raise()),
+    }
+}

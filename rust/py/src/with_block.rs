@@ -1,0 +1,31 @@
+//! What makes a class a context manager that gives itself back at the end of the block.
+
+/// `with_block!(Class, end)`, or `with_block!(Class, begin, end)` where entering does something that can fail.
+macro_rules! with_block {
+    ($class:ident, $end:expr) => {
+        $crate::with_block::with_block!($class, |_this| Ok(()), $end);
+    };
+    ($class:ident, $begin:expr, $end:expr) => {
+        #[pymethods]
+        impl $class {
+            fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+                let begin: fn(&Self) -> PyResult<()> = $begin;
+                begin(slf.get())?;
+                Ok(slf)
+            }
+
+            #[pyo3(signature = (_kind: "object", _error: "object", _traceback: "object", /))]
+            fn __exit__(
+                &self,
+                py: Python<'_>,
+                _kind: &Bound<'_, PyAny>,
+                _error: &Bound<'_, PyAny>,
+                _traceback: &Bound<'_, PyAny>,
+            ) {
+                let end: fn(&Self, Python<'_>) -> bool = $end;
+                end(self, py);
+            }
+        }
+    };
+}
+pub(crate) use with_block;
