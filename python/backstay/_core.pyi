@@ -35,6 +35,8 @@ __all__ = [
     "Usage",
     "Watcher",
     "connect_bridge",
+    "examine_pipes",
+    "examine_url",
     "exponential",
     "format_size",
     "linear",
@@ -1384,6 +1386,31 @@ class Watcher:
 def connect_bridge(path: str, url_path: str) -> None:
     """
     Passes MCP between stdin and stdout and a path of the gateway's trusted socket, until stdin ends.
+    """
+
+def examine_pipes(
+    stdin: SupportsIndex,
+    stdout: SupportsIndex,
+    version: str,
+    patience: SupportsFloat | SupportsIndex,
+    start_timeout: SupportsFloat | SupportsIndex,
+) -> bytes:
+    """
+    Greets the server at the other end of two pipes with `version`, checks it, and returns the report as JSON.
+
+    The pipes stay the caller's and open; they are made non-blocking. No answer is waited for longer than
+    `patience` seconds, the one to the greeting no longer than `start_timeout`.
+    """
+
+def examine_url(
+    url: str,
+    headers: SupportsGetItem[int, tuple[str, str]],
+    version: str,
+    patience: SupportsFloat | SupportsIndex,
+    start_timeout: SupportsFloat | SupportsIndex,
+) -> bytes:
+    """
+    Greets the server at `url` with `version`, checks it, and returns the report as JSON.
     """
 
 def exponential(

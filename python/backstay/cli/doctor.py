@@ -4,65 +4,86 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from backstay.cli import complete, locate, report
-from backstay.cli.root import verb
-from backstay.cli.style import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Pen, count, cut, plain, since, size
-from backstay.errors import ApiError, CallFailed
+from backstay.cli import complete, findings, locate, report
+from backstay.cli.report import WrongUse
+from backstay.cli.root import VerbCommand, verb
+from backstay.cli.style import Pen, count, plain, since, size
+from backstay.compliance.sessions import VERSIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backstay.cli.options import Settings
+    from backstay.compliance.findings import Report
+    from backstay.compliance.target import Target
     from backstay.deploy.status import ServiceStatus
-    from backstay.fleet import Fleet
 
-TAIL = 40
-"""How many of a server's last lines are read for the cause of its failure."""
+COPIES_AT_ONCE = 2
+"""How many servers have copies at the same time: each takes memory and a core for itself."""
 
-AT_ONCE = 8
-"""How many servers are examined at the same time: they have their own work to do."""
-
-LONGEST_DETAIL = 120
-
-SIGNS = {"passed": ("✓", GREEN), "skipped": ("·", DIM), "warned": ("!", YELLOW), "failed": ("✗", RED)}
+Format = Literal["text", "json", "junit"]
 
 
-@dataclass
-class Finding:
-    """One thing that was looked at."""
+class _Doctor(VerbCommand):
+    """Takes what follows `--` as it is: a command of its own, with options that are not ours."""
 
-    check: str
-    outcome: Literal["passed", "skipped", "warned", "failed"]
-    detail: str
-    hint: str | None = None
-    section: str | None = None
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what follows `--` apart."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[__name__] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
 
-
-@dataclass
-class Report:
-    """What was found about one service."""
-
-    service: str
-    kind: str
-    state: str
-    health: str
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong; warnings are not wrong."""
-        return all(each.outcome != "failed" for each in self.findings)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {**asdict(self), "ok": self.ok}
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Say that something may follow."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
 
 
-@verb("doctor")
-@click.argument("service", required=False, shell_complete=complete.services)
+@dataclass(frozen=True)
+class _Wish:
+    """What the options say."""
+
+    deep: bool
+    protocols: tuple[str, ...]
+    constraints: tuple[str, ...]
+    timeout: float
+
+
+@verb("doctor", cls=_Doctor)
+@click.argument("server", required=False, metavar="[SERVICE|PACKAGE|URL]", shell_complete=complete.services)
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Also do to throw-away copies of the fleet's servers what could harm: every version, large "
+    "arguments, broken lines, their end.",
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice(VERSIONS),
+    help="Only this version of the protocol; repeatable.  [default: all]",
+)
+@click.option(
+    "--with",
+    "constraints",
+    multiple=True,
+    metavar="SPEC",
+    help="A further requirement of a PACKAGE, as `mcp<2`; repeatable.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "junit"]),
+    help="How to print: for people, as JSON (also: --json), or as JUnit's XML for CI.  [default: text]",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -71,73 +92,152 @@ class Report:
     help="How long to wait for each answer.",
     show_default=True,
 )
-def command(settings: Settings, service: str | None, timeout: float) -> int:
-    """Examine the fleet, or one service: is it healthy, does it keep to the protocol, and what to do if not.
+@click.pass_context
+def command(
+    context: click.Context,
+    settings: Settings,
+    server: str | None,
+    deep: bool,
+    protocols: tuple[str, ...],
+    constraints: tuple[str, ...],
+    form: Format | None,
+    timeout: float,
+) -> int:
+    r"""Examine the fleet, or any server: is it healthy, does it keep to the protocol, and what to do if not.
 
-    Servers that are ready are asked things that change nothing; no tool is called. Of those that are not, the
-    last lines they wrote are read for the cause. Of the fleet only what is not well is shown, of one service
-    every check. The exit code is 1 if anything is wrong.
+    Servers of a fleet are asked things that change nothing; no tool is called. What could harm them is done
+    with --deep, to copies that are started for it and thrown away. Of those that are not ready, the last
+    lines they wrote are read for the cause. Of the fleet only what is not well is shown, of one server every
+    check. The exit code is 1 if anything is wrong.
+
+    A server need not be in a fleet; it is started, examined and ended, or called at its address:
+
+    \b
+    backstay doctor npm:@modelcontextprotocol/server-memory
+    backstay doctor pypi:mcp-server-time -- --local-timezone UTC
+    backstay doctor -- node build/index.js
+    backstay doctor https://example.com/mcp
     """
-    reports = asyncio.run(_examine(locate.fleet(settings), service, timeout))
-    if settings.json:
-        click.echo(json.dumps([each.as_json() for each in reports], ensure_ascii=False))
-    else:
-        _show(reports, Pen(settings.color), every=service is not None)
+    if settings.json and form not in (None, "json"):
+        raise WrongUse(f"--json is not --format {form}", hint="leave one of them out")
+    wish = _Wish(deep, protocols or VERSIONS, constraints, timeout)
+    rest: tuple[str, ...] = context.meta.get(__name__, ())
+    reports = asyncio.run(_reports(settings, server, rest, wish))
+    _print(reports, settings, form or "text", every=server is not None or bool(rest))
     return report.DONE if all(each.ok for each in reports) else report.NOT_AS_ASKED
 
 
-async def _examine(fleet: Fleet, service: str | None, timeout: float) -> list[Report]:
-    services = (await fleet.status()).services
+async def _reports(
+    settings: Settings, server: str | None, rest: tuple[str, ...], wish: _Wish
+) -> list[Report]:
+    from backstay.compliance import targets
+
+    if server is None and rest:
+        return [await _one(targets.of_command(rest, os.environ), wish)]
+    if server is not None and targets.is_source(server):
+        target = await targets.of_package(
+            server, rest, constraints=wish.constraints, environ=os.environ, progress=_progress
+        )
+        return [await _one(target, wish)]
+    if wish.constraints:
+        raise WrongUse(
+            "--with goes with a PACKAGE", hint="`backstay doctor pypi:mcp-server-sqlite --with 'mcp<2'`"
+        )
+    if rest:
+        raise WrongUse(
+            f"nothing follows `{server}`: only a PACKAGE takes arguments",
+            hint="name a package (`npm:name -- ARGS`), or a command alone (`-- COMMAND ARGS`)",
+        )
+    if server is not None and targets.is_url(server):
+        from backstay.compliance.target import Remote
+
+        return [await _one(Remote(server, server), wish)]
+    return await _fleet(settings, server, wish)
+
+
+async def _one(target: Target, wish: _Wish) -> Report:
+    """Examine a server that is ours to harm, or at least to call."""
+    from backstay.compliance.examine import Examination
+
+    def progress(line: str) -> None:
+        _progress(f"{target.name}: {line}")
+
+    return await Examination(target, wish.protocols, wish.timeout, progress).run()
+
+
+async def _fleet(settings: Settings, service: str | None, wish: _Wish) -> list[Report]:
+    from backstay.compliance.fleet import examine
+    from backstay.errors import DaemonNotRunning
+
+    fleet = locate.fleet(settings)
+    try:
+        status = await fleet.status()
+    except DaemonNotRunning:
+        if not wish.deep:
+            raise
+        return await _copies(settings, service, wish, [])
+    services = status.services
     if service is not None:
         from backstay.api.selection import unknown
 
         if service not in [each.name for each in services]:
             raise unknown(service, [each.name for each in services])
         services = [each for each in services if each.name == service]
-    slots = asyncio.Semaphore(AT_ONCE)
+    reports = await examine(fleet, services, wish.timeout, protocol=not wish.deep)
+    for found, each in zip(reports, services, strict=True):
+        found.health = _health(each)
+    if not wish.deep:
+        return reports
+    deep = {each.service: each for each in await _copies(settings, service, wish, status.services)}
+    for found in reports:
+        if (copy := deep.get(found.service)) is not None:
+            found.protocols, found.measured = copy.protocols, copy.measured
+            found.findings += copy.findings
+    return reports
 
-    async def one(status: ServiceStatus) -> Report:
+
+async def _copies(
+    settings: Settings, service: str | None, wish: _Wish, running: Sequence[ServiceStatus]
+) -> list[Report]:
+    """Examine copies of the stack's servers; of all, or of one."""
+    from backstay.api.selection import unknown
+    from backstay.cli import stack
+    from backstay.compliance.findings import Finding
+    from backstay.compliance.findings import Report as Found
+    from backstay.compliance.targets import Copies
+    from backstay.errors import BackstayError
+    from backstay.packages import Lockfile
+    from backstay.packages.lock import NAME
+
+    read = stack.load(settings)
+    if service is not None and service not in read.services:
+        raise unknown(service, read.services)
+    copies = Copies(
+        read,
+        Lockfile.load(read.dir / NAME),
+        ports={each.name: each.ports for each in running},
+        environ=os.environ,
+        inherit=False,
+        progress=_progress,
+    )
+    slots = asyncio.Semaphore(COPIES_AT_ONCE)
+
+    async def one(name: str) -> Found:
         async with slots:
-            return await _one(fleet, status, timeout)
+            try:
+                target = await copies.of(name)
+            except BackstayError as error:
+                failed = Finding("copy", "failed", str(error), getattr(error, "hint", None))
+                return Found(name, "server", "failed", findings=[failed])
+            found = await _one(target, wish)
+            return found
 
-    return await asyncio.gather(*(one(status) for status in services))
-
-
-async def _one(fleet: Fleet, status: ServiceStatus, timeout: float) -> Report:
-    found = Report(status.name, status.kind, str(status.state), _health(status))
-    found.findings = [await _readiness(fleet, status)]
-    if status.kind == "server" and status.state == "ready":
-        found.findings += await _protocol(fleet, status.name, timeout)
-        found.findings.append(await _through_the_gateway(fleet, status.name, timeout))
-    return found
+    servers = [name for name, each in read.services.items() if each.mcp and service in (None, name)]
+    return await asyncio.gather(*(one(name) for name in servers))
 
 
-async def _protocol(fleet: Fleet, service: str, timeout: float) -> list[Finding]:
-    """Have the daemon check, on its live connection, whether a server keeps to the protocol."""
-    try:
-        report = await fleet.examine(service, patience=timeout)
-    except ApiError as error:
-        return [Finding("protocol", "failed", str(error), error.hint)]
-    name = f"{report.server} {report.server_version}".strip()
-    return [
-        Finding("protocol", "passed", f"{name}, version {report.protocol}"),
-        *(
-            Finding(each.id, each.outcome, each.found or each.rule, each.cure or None, each.section)
-            for each in report.checks
-        ),
-    ]
-
-
-async def _through_the_gateway(fleet: Fleet, service: str, timeout: float) -> Finding:
-    """Say whether a client of the gateway gets through to a server."""
-    from backstay.client.mcp import session
-
-    try:
-        async with session(fleet.state_dir, service, timeout=timeout) as client:
-            tools = await client.tools() if "tools" in client.initialized.get("capabilities", {}) else []
-    except CallFailed as error:
-        return Finding("gateway", "failed", str(error), error.hint)
-    return Finding("gateway", "passed", f"{count(len(tools), 'tool')} at /mcp/{service}")
+def _progress(line: str) -> None:
+    click.echo(plain(line), err=True)
 
 
 def _health(status: ServiceStatus) -> str:
@@ -153,51 +253,14 @@ def _health(status: ServiceStatus) -> str:
     return ", ".join([*parts, count(restarts, "restart")] if restarts else parts)
 
 
-async def _readiness(fleet: Fleet, status: ServiceStatus) -> Finding:
-    """Say whether a service is ready and, if it is not, what its last words say about the cause."""
-    if status.state in ("ready", "completed"):
-        return Finding("ready", "passed", str(status.state))
-    if status.state == "stopped":
-        return Finding("ready", "warned", "stopped", f"`backstay start {status.name}` starts it")
-    if status.state in ("pending", "installing", "starting", "stopping"):
-        return Finding("ready", "warned", status.reason or f"still {status.state}", status.hint)
-    if status.hint:
-        return Finding("ready", "failed", status.reason or str(status.state), status.hint)
-    from backstay.packages import diagnose
+def _print(reports: list[Report], settings: Settings, form: Format, *, every: bool) -> None:
+    if settings.json or form == "json":
+        click.echo(json.dumps([each.as_json() for each in reports], ensure_ascii=False))
+    elif form == "junit":
+        from datetime import UTC, datetime
 
-    tail = "\n".join([line.line async for line in fleet.logs(status.name, tail=TAIL)])
-    if (known := diagnose(tail)) is not None:
-        return Finding("ready", "failed", known.cause, known.hint)
-    hint = f"`backstay logs {status.name}` shows what it wrote"
-    return Finding("ready", "failed", status.reason or str(status.state), hint)
+        from backstay.compliance.junit import document
 
-
-def _line(text: str) -> str:
-    """Write a detail in one line: servers answer at length."""
-    return plain(cut(" ".join(text.split()), LONGEST_DETAIL))
-
-
-def _show(reports: list[Report], pen: Pen, *, every: bool) -> None:
-    shown = {
-        found.service: [each for each in found.findings if every or each.outcome in ("failed", "warned")]
-        for found in reports
-    }
-    width = max((len(each.check) for findings in shown.values() for each in findings), default=0)
-    for found in reports:
-        sign, color = SIGNS["passed" if found.ok else "failed"]
-        counts = [each.outcome for each in found.findings]
-        done = f"{counts.count('passed')} of {len(counts) - counts.count('skipped')} checks passed"
-        head = f"{pen.paint(sign, color)} {pen.paint(found.service, BOLD)}  {pen.state(found.state)}"
-        click.echo(f"{head}  {pen.paint(', '.join(filter(None, [found.health, done])), DIM)}")
-        for each in shown[found.service]:
-            sign, color = SIGNS[each.outcome]
-            click.echo(f"    {pen.paint(sign, color)} {each.check:<{width}}  {_line(each.detail)}")
-            if each.hint and each.outcome in ("failed", "warned"):
-                section = f" ({each.section})" if each.section else ""
-                click.echo(f"      {pen.paint('hint:', CYAN)} {plain(each.hint)}{section}")
-    outcomes = [each.outcome for found in reports for each in found.findings]
-    wrong = sum(not found.ok for found in reports)
-    verdict = f"{wrong} of {len(reports)} services have something wrong" if wrong else "nothing is wrong"
-    warnings = outcomes.count("warned")
-    also = f", {count(warnings, 'warning')}" if warnings else ""
-    click.echo(f"\n{count(len(reports), 'service')}, {count(len(outcomes), 'check')}{also}: {verdict}")
+        click.echo(document(reports, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")), nl=False)
+    else:
+        findings.show(reports, Pen(settings.color), every=every)

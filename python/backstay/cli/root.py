@@ -43,11 +43,11 @@ class VerbCommand(click.Command):
             formatter.write_dl(common)
 
 
-def verb(name: str) -> Callable[[Callable[..., Any]], VerbCommand]:
+def verb(name: str, *, cls: type[VerbCommand] = VerbCommand) -> Callable[[Callable[..., Any]], VerbCommand]:
     """Make a function the verb `name`; it gets the `Settings` first."""
 
     def decorate(function: Callable[..., Any]) -> VerbCommand:
-        command = click.command(name, cls=VerbCommand, short_help=VERBS[name].help)
+        command = click.command(name, cls=cls, short_help=VERBS[name].help)
         made = command(click.make_pass_decorator(Settings, ensure=True)(function))
         # Docstrings say `\b` in two letters where click wants the character: keep these lines as they are.
         made.help = (made.help or "").replace("\\b\n", "\b\n")

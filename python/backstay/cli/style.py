@@ -89,7 +89,7 @@ def cut(text: str, room: int) -> str:
         return text
     kept, used = [], 0
     for piece in re.split(r"(\x1b\[[0-9;]*m)", text):
-        if piece.startswith("\x1b["):
+        if _ESCAPE.fullmatch(piece):
             kept.append(piece)
         elif used < room - 1:
             piece = piece[: room - 1 - used]

@@ -9,10 +9,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backstay_mcp::compliance::{Outcome, Report, check};
-use backstay_mcp::{HandshakeError, Upstream};
+use backstay_mcp::compliance::{Outcome, Report, check, visit};
+use backstay_mcp::{HandshakeError, Target, Upstream, UpstreamConfig, Version};
 use serde_json::{Value, json};
-use support::{FakeServer, connected};
+use support::{FakeServer, connected, server};
 
 /// Serves requests by a rule until the connection ends.
 async fn serve(server: &mut FakeServer, rule: impl Fn(&Value) -> Vec<String>) {
@@ -74,6 +74,7 @@ async fn a_healthy_server_passes_all_that_applies() {
         let skipped = [
             "resources.list",
             "prompts.list",
+            "errors.params",
             "errors.prompt",
             "errors.resource",
         ];
@@ -137,7 +138,6 @@ async fn a_sick_server_is_told_what_is_wrong_with_it() {
     for id in [
         "lifecycle.ping",
         "errors.tool",
-        "errors.params",
         "errors.cursor",
         "tools.description",
         "stream.answers",
@@ -174,4 +174,35 @@ fn a_failed_handshake_is_a_report_too() {
     };
     let report = Report::of_failure(&error);
     assert_eq!((report.score(), report.checks.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_visit_offers_the_version_asked_for_and_asks_what_only_a_copy_is_asked() {
+    let (mut server, kept) = server();
+    let config = UpstreamConfig {
+        offer: Version::V2025_03_26,
+        ..UpstreamConfig::new("x", "x.1", Target::Stdio(kept.pipes()))
+    };
+    let offered = async {
+        let greeting = server.expect("initialize").await;
+        let result = json!({
+            "protocolVersion": greeting["params"]["protocolVersion"],
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "fake", "version": "1"},
+        });
+        server.answer(&greeting, result).await;
+        serve(&mut server, healthy).await;
+    };
+    let report = tokio::select! {
+        report = visit(config, Duration::from_secs(5)) => report,
+        () = offered => unreachable!(),
+    };
+    let outcomes = outcomes(&report);
+    assert_eq!(report.protocol, "2025-03-26");
+    assert!(report.greeted_ms.is_some());
+    assert_eq!(outcomes["errors.params"], &Outcome::Passed);
+    assert!(matches!(
+        outcomes["lifecycle.version"],
+        Outcome::Skipped { .. }
+    ));
 }

@@ -21,6 +21,8 @@ use pyo3::types::PyBytes;
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use descriptor::duplicate;
+
 use crate::errors::Raise;
 use wiring::{Order, Wiring};
 

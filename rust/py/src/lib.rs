@@ -26,6 +26,7 @@
 
 mod attached;
 mod cache;
+mod compliance;
 mod daemon;
 mod errors;
 mod fast;
@@ -45,6 +46,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::cache::{CacheCore, CacheStats};
+    #[pymodule_export]
+    use crate::compliance::{examine_pipes, examine_url};
     #[pymodule_export]
     use crate::daemon::{Daemon, connect_bridge};
     #[pymodule_export]

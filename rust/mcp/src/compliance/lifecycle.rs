@@ -2,43 +2,17 @@
 
 use serde_json::Value;
 
-use super::{Doctor, Outcome, failed, warned};
+use super::{Doctor, Outcome, failed, skipped, warned};
 use crate::raw::RawJson;
-use crate::version::Version;
+use crate::upstream::ServerInfo;
+use crate::version::{Era, Version};
 
 pub(super) async fn check(doctor: &mut Doctor<'_>) {
     let info = doctor.upstream.info();
-    let result: Value = info.result.read().unwrap_or_default();
-    let lacking: Vec<&str> = [
-        ("serverInfo", "/serverInfo"),
-        ("serverInfo.name", "/serverInfo/name"),
-        ("serverInfo.version", "/serverInfo/version"),
-    ]
-    .into_iter()
-    .filter(|(_, place)| {
-        result
-            .pointer(place)
-            .is_none_or(|value| !value.is_object() && !value.is_string())
-    })
-    .map(|(name, _)| name)
-    .collect();
-    let outcome = match (lacking.is_empty(), result["capabilities"].is_object()) {
-        (true, true) => Outcome::Passed,
-        (_, false) => failed("the result of `initialize` has no `capabilities` object"),
-        (false, _) => failed(format!(
-            "the result of `initialize` lacks {}",
-            lacking.join(", ")
-        )),
-    };
-    doctor.note(
-        "lifecycle.initialize",
-        "the server answers `initialize` with its capabilities, name and version",
-        "basic/lifecycle#initialization",
-        outcome,
-        "build the result with an SDK, or add the fields the schema requires of InitializeResult",
-    );
+    greeting(doctor, &info);
 
     let outcome = match info.version {
+        _ if doctor.offered < Version::LATEST => skipped("an older version was offered on purpose"),
         None | Some(Version::V2025_11_25 | Version::V2025_06_18) => Outcome::Passed,
         Some(old) => warned(format!("it speaks {old}, offered {}", Version::LATEST)),
     };
@@ -50,6 +24,7 @@ pub(super) async fn check(doctor: &mut Doctor<'_>) {
         "update the server's SDK: newer versions have structured results, elicitation and better HTTP",
     );
 
+    // To a server of 2026-07-28, which has no `ping`, this is `server/discover`.
     let outcome = match doctor.ask("ping", None).await {
         Ok(Ok(result))
             if result
@@ -94,5 +69,46 @@ pub(super) async fn check(doctor: &mut Doctor<'_>) {
         "basic/utilities/cancellation#error-handling",
         outcome,
         "ignore a notification whose method or request is not known; answer nothing to it",
+    );
+}
+
+fn greeting(doctor: &mut Doctor<'_>, info: &ServerInfo) {
+    let result: Value = info.result.read().unwrap_or_default();
+    let server: Value = info.server.read().unwrap_or_default();
+    let lacking: Vec<&str> = ["name", "version"]
+        .into_iter()
+        .filter(|key| !server[key].is_string())
+        .collect();
+    let lacking = lacking.join(" and ");
+    let modern = info.era() == Era::Modern;
+    let asked = if modern {
+        "server/discover"
+    } else {
+        "initialize"
+    };
+    let outcome = match (lacking.is_empty(), result["capabilities"].is_object()) {
+        (true, true) => Outcome::Passed,
+        (_, false) => failed(format!(
+            "the result of `{asked}` has no `capabilities` object"
+        )),
+        (false, _) if modern => warned(format!("it does not say its {lacking} in `_meta`")),
+        (false, _) => failed(format!(
+            "the result of `initialize` lacks {lacking} in `serverInfo`"
+        )),
+    };
+    doctor.note(
+        "lifecycle.initialize",
+        if modern {
+            "the server answers `server/discover` with its capabilities, name and version"
+        } else {
+            "the server answers `initialize` with its capabilities, name and version"
+        },
+        if modern {
+            "server/discover#response"
+        } else {
+            "basic/lifecycle#initialization"
+        },
+        outcome,
+        "build the result with an SDK, or add the fields that the schema requires of it",
     );
 }

@@ -1,13 +1,16 @@
 //! Does a server keep to the protocol? The checks of `backstay doctor`.
 //!
 //! They look at a server that runs and was greeted, through the same [`Upstream`] that serves it, and change nothing
-//! in it: they list, ask for what cannot be there, and watch how it answers. No tool is called.
-//! What needs a process of its own (its end by EOF and TERM, other versions offered) is not theirs.
+//! in it: they list, ask for what cannot be there, and watch how it answers. No tool is called. [`visit`] greets a
+//! server that nobody serves first, in the version asked for.
+//! What can harm a server or needs the raw pipe (its end by EOF and TERM, sizes, framing) is not theirs: that is
+//! `python/backstay/compliance`.
 
 mod errors;
 mod lifecycle;
 mod lists;
 mod stream;
+mod visit;
 
 use std::time::Duration;
 
@@ -16,6 +19,8 @@ use serde::Serialize;
 use crate::jsonrpc::RpcError;
 use crate::raw::RawJson;
 use crate::upstream::{Call, CallError, HandshakeError, Reply, Upstream};
+use crate::version::Version;
+pub use visit::visit;
 
 /// What the checks found.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +31,9 @@ pub struct Report {
     pub server_version: String,
     /// The protocol version spoken.
     pub protocol: String,
+    /// How long the handshake took, where it was made for these checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greeted_ms: Option<u64>,
     /// Every check, in the order they were made.
     pub checks: Vec<Check>,
 }
@@ -100,6 +108,7 @@ impl Report {
             server: String::new(),
             server_version: String::new(),
             protocol: String::new(),
+            greeted_ms: None,
             checks: vec![check],
         }
     }
@@ -107,9 +116,20 @@ impl Report {
 
 /// Makes every check. No single answer is waited for longer than `patience`.
 pub async fn check(upstream: &Upstream, patience: Duration) -> Report {
+    check_as(upstream, Version::LATEST, false, patience).await
+}
+
+async fn check_as(
+    upstream: &Upstream,
+    offered: Version,
+    expendable: bool,
+    patience: Duration,
+) -> Report {
     let info = upstream.info();
     let mut doctor = Doctor {
         upstream,
+        offered,
+        expendable,
         patience,
         checks: Vec::new(),
         misspelled: None,
@@ -123,6 +143,7 @@ pub async fn check(upstream: &Upstream, patience: Duration) -> Report {
         server: info.name.clone(),
         server_version: info.server_version.clone(),
         protocol: info.protocol().to_owned(),
+        greeted_ms: None,
         checks: doctor.checks,
     }
 }
@@ -130,6 +151,10 @@ pub async fn check(upstream: &Upstream, patience: Duration) -> Report {
 /// What the checks share.
 struct Doctor<'a> {
     upstream: &'a Upstream,
+    /// What `initialize` asked for.
+    offered: Version,
+    /// Whether nobody minds if it dies of a check.
+    expendable: bool,
     patience: Duration,
     checks: Vec<Check>,
     /// The first id that came back spelled in another way than it went.

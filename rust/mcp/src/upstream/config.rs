@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::envelope::Limits;
 use crate::raw::RawJson;
-use crate::version::Era;
+use crate::version::{Era, Version};
 
 /// One connection to one instance of a server.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct UpstreamConfig {
     pub call_timeout: Duration,
     /// The longest a call may take however much progress it reports.
     pub max_call_time: Duration,
+    /// The version to offer in a session; the server may answer with another.
+    pub offer: Version,
     /// `clientInfo` of `initialize`, and of our own requests to a modern server: an object with `name` and `version`.
     pub client_info: RawJson,
     /// `capabilities` of `initialize`, and of our own requests to a modern server.
@@ -52,6 +54,7 @@ impl UpstreamConfig {
             start_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(60),
             max_call_time: Duration::from_secs(3600),
+            offer: Version::LATEST,
             client_info: RawJson::parse(concat!(
                 r#"{"name":"backstay","version":""#,
                 env!("CARGO_PKG_VERSION"),

@@ -19,7 +19,7 @@ use crate::envelope::excerpt;
 use crate::jsonrpc::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError};
 use crate::modern::errors;
 use crate::raw::RawJson;
-use crate::version::{Era, MODERN, UnknownVersion, Version};
+use crate::version::{Era, MODERN, UnknownVersion};
 
 /// The request that greets a legacy server.
 pub(super) const INITIALIZE: &str = "initialize";
@@ -42,7 +42,7 @@ pub(super) struct Greeting {
 impl Greeting {
     pub(super) fn new(config: &UpstreamConfig) -> Self {
         let mut params = b"{\"protocolVersion\":\"".to_vec();
-        params.extend_from_slice(Version::LATEST.as_str().as_bytes());
+        params.extend_from_slice(config.offer.as_str().as_bytes());
         params.extend_from_slice(b"\",\"capabilities\":");
         params.extend_from_slice(config.client_capabilities.as_bytes());
         params.extend_from_slice(b",\"clientInfo\":");
