@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from backstay.compliance.examine import Examination
-from backstay.compliance.sessions import VERSIONS
+from backstay.compliance.sessions import MODERN, VERSIONS
 from backstay.compliance.targets import of_command
 
 from tests.conftest import SERVERS
@@ -48,7 +48,8 @@ def amiss(report: Report) -> dict[str, str]:
 async def test_a_careful_server_has_an_a_in_every_version() -> None:
     report = await examined(versions=VERSIONS)
     assert amiss(report) == {}
-    assert (report.grade, report.score, report.protocols) == ("A", 100, list(VERSIONS))
+    spoken = [version for version in VERSIONS if version != MODERN]
+    assert (report.grade, report.score, report.protocols) == ("A", 100, spoken)
     assert report.measured.keys() == {"ready_ms", "memory_bytes", "term_ms", "eof_ms"}
     whole = [each.check for each in report.findings if each.outcome == "passed"]
     assert "wire.batch" in whole
@@ -57,6 +58,15 @@ async def test_a_careful_server_has_an_a_in_every_version() -> None:
         for each in report.findings
         if "." in each.check and not each.check.startswith(("start", "size"))
     )
+
+
+async def test_a_server_without_sessions_is_examined_in_its_own_words() -> None:
+    report = await examined("modern", versions=VERSIONS)
+    assert amiss(report) == {}
+    assert (report.grade, report.protocols) == ("A", [MODERN])
+    sections = {each.check: each.section for each in report.findings}
+    assert sections["lifecycle.initialize"] == "server/discover#response"
+    assert sections["wire.together"] == "basic/transports/stdio#sending-messages"
 
 
 @pytest.mark.parametrize("sin", SINS)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from backstay.compliance.rules import finding
-from backstay.compliance.sessions import alive, request
+from backstay.compliance.sessions import alive, dressed, request
 
 if TYPE_CHECKING:
     from backstay.compliance.findings import Finding, Outcome
@@ -68,7 +68,7 @@ async def sizes(session: Session, patience: float) -> Finding:
 async def cancellation(session: StdioSession, patience: float) -> Finding:
     """Ask for something and take it back at once."""
     method = "tools/list" if "tools" in session.greeted.get("capabilities", {}) else "ping"
-    await session.tell(request("cancelled", method))
+    await session.tell(dressed(request("cancelled", method), session.version))
     params = {"requestId": "cancelled", "reason": "a check"}
     await session.tell({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
     if not await alive(session, patience):

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from backstay import _core
-from backstay.compliance import asking, ending, framing, schemas, web
+from backstay.compliance import asking, ending, framing, schemas, sections, web
 from backstay.compliance.findings import Finding, Outcome, Report, merged
 from backstay.compliance.http import HttpSession
 from backstay.compliance.process import Process
 from backstay.compliance.rules import finding
+from backstay.compliance.sessions import MODERN
 from backstay.compliance.stdio import StdioSession
 from backstay.compliance.target import Program, Remote
 from backstay.compliance.visits import Visit
@@ -55,6 +56,7 @@ OVER_HTTP: tuple[HttpCheck, ...] = (
     web.origin,
     web.unknown_version,
     web.unknown_session,
+    web.mirror,
     asking.sizes,
 )
 
@@ -94,6 +96,9 @@ class Examination:
                 await self._over_own_http(self.target, url)
         if self._found:
             worst = {"failed": 0, "warned": 1, "passed": 2, "skipped": 3}
+            if MODERN in self._found:
+                self._found[MODERN] = [sections.modern(each) for each in self._found[MODERN]]
+            self.report.protocols.sort(reverse=True)
             ends: dict[str, Finding] = {}
             for each in self._ends:
                 known = ends.setdefault(each.check, each)
@@ -107,8 +112,8 @@ class Examination:
             self.progress(f"offering {version}")
             with Process(program) as process:
                 visit = await self._visit_pipes(process, version)
-                if not self._greeted(version, visit, process):
-                    if not self.report.protocols:
+                if not await self._greeted(version, visit, process):
+                    if self.report.state == "failed":
                         return
                     continue
                 signalled, took = await ending.by_term(process)
@@ -124,7 +129,7 @@ class Examination:
                 process.stdout.fileno(),
                 version,
                 self.patience,
-                process.program.start_timeout,
+                self._start_timeout(version),
             )
         )
 
@@ -156,7 +161,7 @@ class Examination:
     async def _over_own_http(self, program: Program, url: str) -> None:
         with Process(program) as process:
             if not await _listening(process, url):
-                self._not_ready(process, f"nothing listens at {url}", None)
+                await self._not_ready(process, f"nothing listens at {url}", None)
                 return
             self._measure("listening_ms", time.monotonic() - process.started)
             await self._over_http(url, program.headers, process)
@@ -175,11 +180,11 @@ class Examination:
                     list(headers.items()),
                     version,
                     self.patience,
-                    self.target.start_timeout,
+                    self._start_timeout(version),
                 )
             )
-            if not self._greeted(version, visit, process):
-                if not self.report.protocols:
+            if not await self._greeted(version, visit, process):
+                if self.report.state == "failed":
                     return
                 continue
             if process is not None:
@@ -192,7 +197,12 @@ class Examination:
             self._found[version] += [await check(session, self.patience) for check in OVER_HTTP]
             await session.close(self.patience)
 
-    def _greeted(self, version: str, visit: Visit, process: Process | None) -> bool:
+    def _start_timeout(self, version: str) -> float:
+        """Give a server that spoke once no more time than it needs: some never answer `server/discover`."""
+        spoke = version == MODERN and self.report.protocols
+        return min(self.target.start_timeout, self.patience) if spoke else self.target.start_timeout
+
+    async def _greeted(self, version: str, visit: Visit, process: Process | None) -> bool:
         """Note how an offer was taken; say whether the version is spoken."""
         if visit.protocol == version:
             if not self.report.protocols:
@@ -203,6 +213,8 @@ class Examination:
                     self.report.measured["ready_ms"] = listening + visit.greeted_ms
             self.report.protocols.append(version)
             return True
+        if version == MODERN and self.report.protocols:
+            return False  # However a server of sessions takes `server/discover`, it need not know it.
         if visit.protocol:
             if not self.report.protocols and version == self.versions[-1]:
                 detail = f"it speaks {visit.protocol}, which was not asked about"
@@ -213,12 +225,14 @@ class Examination:
                 finding("versions", "warned", f"offered {version}: {visit.findings[0].detail}")
             )
         else:
-            self._not_ready(process, visit.findings[0].detail, visit.findings[0].hint)
+            await self._not_ready(process, visit.findings[0].detail, visit.findings[0].hint)
         return False
 
-    def _not_ready(self, process: Process | None, reason: str, hint: str | None) -> None:
+    async def _not_ready(self, process: Process | None, reason: str, hint: str | None) -> None:
         """Say why it cannot be used: its last words know it best."""
         self.report.state = "failed"
+        if process is not None:
+            await process.ended(0.5)  # One that ended closed its pipes a little before.
         tail = process.tail if process else ""
         known = diagnose(tail)
         if known is not None:

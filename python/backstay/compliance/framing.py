@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from backstay.compliance.rules import finding
-from backstay.compliance.sessions import alive, request, written
+from backstay.compliance.sessions import alive, dressed, request, written
 
 if TYPE_CHECKING:
     from backstay.compliance.findings import Finding
@@ -21,7 +21,7 @@ BATCHES = "2025-03-26"
 async def together(session: StdioSession, patience: float) -> Finding:
     """Write many messages at once."""
     asked = [request(f"together-{number}", "ping") for number in range(TOGETHER)]
-    data = b"".join(written(each) + b"\n" for each in asked)
+    data = b"".join(written(dressed(each, session.version)) + b"\n" for each in asked)
     answers = await session.ask_raw(data, [each["id"] for each in asked], patience)
     if len(answers) < TOGETHER:
         return finding("wire.together", "failed", f"{len(answers)} of {TOGETHER} were answered")
@@ -30,7 +30,8 @@ async def together(session: StdioSession, patience: float) -> Finding:
 
 async def pieces(session: StdioSession, patience: float) -> Finding:
     """Write a long message in pieces that end inside of characters."""
-    line = written(request("pieces", "ping", {"_meta": {"text": "☃" * 50_000}})) + b"\n"
+    message = request("pieces", "ping", {"_meta": {"text": "☃" * 50_000}})
+    line = written(dressed(message, session.version)) + b"\n"
     for begin, end in itertools.pairwise([*range(0, len(line), PIECE), len(line) - 1]):
         await session.write(line[begin:end], patience)
     if not await session.ask_raw(line[-1:], ["pieces"], patience):

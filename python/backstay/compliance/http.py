@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from backstay.client.wire import ServerEvents
-from backstay.compliance.sessions import INITIALIZED, greeting, written
+from backstay.compliance.sessions import INITIALIZED, MODERN, discovery, dressed, greeting, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,12 @@ class HttpSession:
         self._headers = dict(headers)
 
     async def open(self, version: str, patience: float) -> bool:
-        """Shake hands; say whether the server did."""
+        """Shake hands, where the version has that; say whether the server speaks it."""
+        if version == MODERN:
+            self.version = version
+            answer = await self.ask(discovery(), patience)
+            self.greeted = (answer or {}).get("result") or {}
+            return MODERN in self.greeted.get("supportedVersions", ())
         reply = await self.post(greeting(version), patience)
         result = reply.messages[-1].get("result") if reply and reply.messages else None
         if reply is None or not isinstance(result, dict):
@@ -71,10 +76,16 @@ class HttpSession:
         await self.post(message, 30)
 
     async def post(
-        self, message: object, patience: float, headers: Mapping[str, str] | None = None
+        self, message: dict[str, Any], patience: float, headers: Mapping[str, str] | None = None
     ) -> Reply | None:
-        """Send anything, with further headers; None where the connection failed or took too long."""
-        return await self.exchange("POST", written(message), patience, headers)
+        """Send a message, with further headers; None where the connection failed or took too long."""
+        message = dressed(message, self.version)
+        fields = {}
+        if self.version == MODERN:
+            fields["mcp-method"] = message.get("method", "")
+            if message.get("method") == "tools/call":
+                fields["mcp-name"] = message["params"]["name"]
+        return await self.exchange("POST", written(message), patience, {**fields, **(headers or {})})
 
     async def close(self, patience: float) -> None:
         """End the session."""

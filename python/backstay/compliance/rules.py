@@ -130,6 +130,11 @@ RULES = {
         "basic/transports#protocol-version-header",
         "check `MCP-Protocol-Version` and answer 400 where it is unknown",
     ),
+    "http.mirror": Rule(
+        "headers that say something else than the body are answered with 400",
+        "basic/transports/streamable-http#server-validation",
+        "compare `Mcp-Method` and `Mcp-Name` with the body; what stands in between decides by the headers",
+    ),
     "http.accepted": Rule(
         "a notification is answered with 202 and nothing else",
         "basic/transports#sending-messages-to-the-server",

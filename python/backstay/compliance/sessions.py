@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 
-VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-"""The versions that are offered, newest first."""
+MODERN = "2026-07-28"
+"""The version without sessions: each request says what it speaks, and `server/discover` is its `ping`."""
+
+VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", MODERN)
+"""The versions that are offered, in this order: those with a handshake first, for a modern server refuses
+that at once, while some of the others do not answer `server/discover` at all."""
 
 METHOD_NOT_FOUND = -32601
 
@@ -45,6 +49,27 @@ def greeting(version: str) -> dict[str, Any]:
         "initialize",
         {"protocolVersion": version, "capabilities": {}, "clientInfo": client},
     )
+
+
+def discovery() -> dict[str, Any]:
+    """Write `server/discover`."""
+    return request("discover", "server/discover", {})
+
+
+def dressed(message: dict[str, Any], version: str) -> dict[str, Any]:
+    """Write a request in the words of a version, where those differ."""
+    if version != MODERN or "method" not in message:
+        return message
+    from backstay import __version__
+
+    params = message.get("params") or {}
+    said = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "backstay-doctor", "version": __version__},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    method = "server/discover" if message["method"] == "ping" else message["method"]
+    return {**message, "method": method, "params": {**params, "_meta": {**params.get("_meta", {}), **said}}}
 
 
 INITIALIZED: dict[str, Any] = {"jsonrpc": "2.0", "method": "notifications/initialized"}

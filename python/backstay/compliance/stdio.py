@@ -9,7 +9,15 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from backstay.compliance.sessions import INITIALIZED, greeting, refusal, written
+from backstay.compliance.sessions import (
+    INITIALIZED,
+    MODERN,
+    discovery,
+    dressed,
+    greeting,
+    refusal,
+    written,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,7 +67,12 @@ class StdioSession:
         self._transport.close()
 
     async def open(self, version: str, patience: float) -> bool:
-        """Shake hands; say whether the server did."""
+        """Shake hands, where the version has that; say whether the server speaks it."""
+        if version == MODERN:
+            self.version = version
+            answer = await self.ask(discovery(), patience)
+            self.greeted = (answer or {}).get("result") or {}
+            return MODERN in self.greeted.get("supportedVersions", ())
         answer = await self.ask(greeting(version), patience)
         result = (answer or {}).get("result")
         if not isinstance(result, dict):
@@ -70,7 +83,8 @@ class StdioSession:
 
     async def ask(self, message: dict[str, Any], patience: float) -> dict[str, Any] | None:
         """Send a request and return its answer."""
-        answers = await self.ask_raw(written(message) + b"\n", [message["id"]], patience)
+        line = written(dressed(message, self.version)) + b"\n"
+        answers = await self.ask_raw(line, [message["id"]], patience)
         return answers[0] if answers else None
 
     async def ask_raw(self, data: bytes, ids: list[object], patience: float) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backstay.compliance.rules import finding
-from backstay.compliance.sessions import request
+from backstay.compliance.sessions import MODERN, request
 
 if TYPE_CHECKING:
     from backstay.compliance.findings import Finding, Outcome
@@ -44,8 +44,18 @@ async def unknown_version(session: HttpSession, patience: float) -> Finding:
     return _status("http.version", reply, 400, "failed")
 
 
+async def mirror(session: HttpSession, patience: float) -> Finding:
+    """Name another method in the headers than in the body."""
+    if session.version != MODERN:
+        return finding("http.mirror", "skipped", f"{session.version} has no such headers")
+    reply = await session.post(request("mirror", "ping"), patience, {"mcp-method": "tools/list"})
+    return _status("http.mirror", reply, 400, "failed")
+
+
 async def accepted(session: HttpSession, patience: float) -> Finding:
     """Send a notification."""
+    if session.version == MODERN:
+        return finding("http.accepted", "skipped", "its clients send none over HTTP")
     message = {"jsonrpc": "2.0", "method": "notifications/backstay/unknown"}
     reply = await session.post(message, patience)
     if reply is not None and reply.status == 202 and reply.body:
