@@ -3,6 +3,7 @@
 
 use backstay_mcp::sse::Parser;
 use backstay_mcp::{Envelope, Kind, Limits, RawJson, RpcError, jsonrpc};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -17,6 +18,16 @@ pub(super) enum Ended {
     Answered,
     /// It broke off behind this event.
     Broken(String),
+}
+
+/// What becomes of a message on a stream.
+pub(super) enum Heard {
+    /// It is passed.
+    Pass,
+    /// It is not.
+    Skip,
+    /// These are passed in its place.
+    Instead(Vec<Bytes>),
 }
 
 impl Session {
@@ -60,7 +71,8 @@ impl Session {
             if !is_stream(&response) {
                 return self.pass_whole(response, id).await;
             }
-            match self.pass_stream(response, Some(id), String::new()).await {
+            let passed = self.pass_stream(response, Some(id), String::new(), |_| Heard::Pass);
+            match passed.await {
                 Ended::Answered => return Ok(()),
                 Ended::Broken(last) => return self.resume(last, id).await,
             }
@@ -79,7 +91,8 @@ impl Session {
             if !is_stream(&response) {
                 break;
             }
-            match self.pass_stream(response, Some(id), last).await {
+            let passed = self.pass_stream(response, Some(id), last, |_| Heard::Pass);
+            match passed.await {
                 Ended::Answered => return Ok(()),
                 Ended::Broken(further) => last = further,
             }
@@ -90,7 +103,11 @@ impl Session {
         ))
     }
 
-    async fn pass_whole(&self, response: Response<Incoming>, id: &RawJson) -> Result<(), RpcError> {
+    pub(super) async fn pass_whole(
+        &self,
+        response: Response<Incoming>,
+        id: &RawJson,
+    ) -> Result<(), RpcError> {
         let status = response.status();
         let bytes = response
             .into_body()
@@ -124,6 +141,7 @@ impl Session {
         response: Response<Incoming>,
         id: Option<&RawJson>,
         last: String,
+        mut hear: impl FnMut(&Envelope) -> Heard,
     ) -> Ended {
         let mut parser = Parser::new(Limits::default().max_bytes);
         let mut body = response.into_body();
@@ -152,7 +170,15 @@ impl Session {
                 };
                 let answers = matches!(message.kind(), Kind::Response | Kind::Error)
                     && message.id().as_ref() == id;
-                self.say(message.bytes().clone()).await;
+                match hear(&message) {
+                    Heard::Pass => self.say(message.bytes().clone()).await,
+                    Heard::Skip => {}
+                    Heard::Instead(others) => {
+                        for other in others {
+                            self.say(other).await;
+                        }
+                    }
+                }
                 if answers {
                     return Ended::Answered;
                 }

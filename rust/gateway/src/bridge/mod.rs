@@ -4,11 +4,13 @@
 //! When the daemon restarts, the socket stays (the keeper holds it) and so does the session; what was in
 //! flight is asked again where that changes nothing, or answered with an error. Should the session be
 //! unknown all the same, it is opened again with the client's own `initialize`, and the client need not
-//! know.
+//! know. Requests of 2026-07-28, which has no sessions, pass each for itself (`modern.rs`); both eras may be spoken on
+//! one pair of streams.
 
 mod ask;
 mod lines;
 mod link;
+mod modern;
 mod session;
 
 use std::io;
@@ -24,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use lines::{Line, next_line};
+use modern::UnderWay;
 use session::Session;
 
 /// Messages that may wait for a slow reader of stdout.
@@ -49,6 +52,7 @@ where
     let session = Session::new(socket, path, out.clone());
     let mut input = BufReader::new(input);
     let mut calls = JoinSet::new();
+    let modern = UnderWay::default();
     loop {
         let line = tokio::select! {
             line = next_line(&mut input, Limits::default().max_bytes) => line?,
@@ -64,9 +68,10 @@ where
                 )
                 .await;
             }
-            Line::Whole(bytes) => take(&session, &out, &mut calls, bytes).await,
+            Line::Whole(bytes) => take(&session, &modern, &out, &mut calls, bytes).await,
         }
     }
+    modern.stop_listening();
     let all = async { while calls.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
     calls.shutdown().await;
@@ -79,6 +84,7 @@ where
 /// Passes what one line holds.
 async fn take(
     session: &Arc<Session>,
+    modern: &UnderWay,
     out: &mpsc::Sender<Bytes>,
     calls: &mut JoinSet<()>,
     bytes: Bytes,
@@ -91,7 +97,11 @@ async fn take(
     for message in messages {
         match message {
             // Nothing else can be said before it is answered.
-            Ok(message) if message.kind() == Kind::Request && message.method() == "initialize" => {
+            Ok(message)
+                if message.kind() == Kind::Request
+                    && message.method() == "initialize"
+                    && !modern::is_modern(&message) =>
+            {
                 Arc::clone(session).open(message).await;
             }
             Ok(message) if message.kind() == Kind::Request && calls.len() >= AT_ONCE => {
@@ -102,10 +112,15 @@ async fn take(
                 let error = jsonrpc::error(message.id().as_ref(), &error);
                 let _ = out.send(error.into()).await;
             }
+            Ok(message) if message.kind() == Kind::Request && modern::is_modern(&message) => {
+                modern.ask(session, calls, message);
+            }
             Ok(message) if message.kind() == Kind::Request => {
                 let session = Arc::clone(session);
                 calls.spawn(async move { session.ask(&message).await });
             }
+            Ok(message)
+                if message.method() == "notifications/cancelled" && modern.cancel(&message) => {}
             // In order with each other: an `initialized` before anything else, progress as it comes.
             Ok(message) => session.tell(&message).await,
             Err(error) => refuse(out, &RpcError::new(error.code(), error.to_string())).await,

@@ -14,18 +14,18 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::ask::{Ended, is_stream, read_answer};
+use super::ask::{Ended, Heard, is_stream, read_answer};
 use super::link::{Failure, Link};
 
 /// How often a request is asked again that changes nothing.
 pub(super) const TRIES: usize = 3;
 /// Pause before the stream of the gateway's own messages is opened again.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct Session {
-    link: Link,
+    pub(super) link: Link,
     out: mpsc::Sender<Bytes>,
     /// Held for one copy or assignment.
     pub(super) opened: Mutex<Opened>,
@@ -168,8 +168,9 @@ impl Session {
             {
                 Ok(response) if is_stream(&response) => {
                     pause = PAUSE;
-                    if let Ended::Broken(further) =
-                        session.pass_stream(response, None, last.clone()).await
+                    if let Ended::Broken(further) = session
+                        .pass_stream(response, None, last.clone(), |_| Heard::Pass)
+                        .await
                     {
                         last = further;
                     }

@@ -9,6 +9,7 @@ use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
 };
 
+use super::support::modern::{Modern, SUBSCRIPTION, VERSION};
 use super::support::server::{Fake, Offer};
 use super::support::{House, SOON};
 
@@ -169,4 +170,111 @@ async fn a_stdio_client_does_not_notice_that_the_daemon_restarted() {
         house.gateway.drain(std::time::Duration::ZERO).await;
         std::fs::remove_file(dir.path().join("run/sessions.jsonl")).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_modern_client_needs_no_session_over_stdio_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = listener(dir.path());
+    let house = House::new(dir.path());
+    house.listen_unix(&listener);
+    house.route(&["a"]);
+    let fake = Fake::silent(Offer::tools(&["work"]));
+    house.attach("a", &fake).await;
+    let words = Modern::new(&house, "/mcp", json!({"roots": {}}));
+    let mut client = Stdio::new(&dir.path().join("run/gateway.sock"), "/mcp");
+    client
+        .say(words.message("d", "server/discover", json!({})))
+        .await;
+    let found = client.hear().await;
+    assert_eq!(found["result"]["supportedVersions"][0], VERSION);
+    assert_eq!(
+        client.ask(1, "server/discover", json!({})).await["error"]["code"],
+        -32602,
+        "it does not say what it speaks"
+    );
+    // A question is a result, and its answer another request.
+    client
+        .say(words.message(2, "tools/call", json!({"name": "a__work"})))
+        .await;
+    let call = fake.next("tools/call").await;
+    fake.ask(json!("q"), "roots/list", json!({}));
+    let asked = client.hear().await;
+    let result = &asked["result"];
+    assert_eq!(
+        (&asked["id"], &result["resultType"]),
+        (&json!(2), &json!("input_required"))
+    );
+    let requests = result["inputRequests"].as_object().unwrap();
+    let key = requests.keys().next().unwrap();
+    let retry = json!({"name": "a__work", "inputResponses": {key: {"roots": []}}, "requestState": result["requestState"]});
+    client.say(words.message(3, "tools/call", retry)).await;
+    assert_eq!(fake.next("").await["result"], json!({"roots": []}));
+    fake.answer(&call, json!({"content": []}));
+    assert_eq!(client.hear().await["id"], 3);
+    // What is called off is called off at the server.
+    client
+        .say(words.message("c", "tools/call", json!({"name": "a__work"})))
+        .await;
+    let call = fake.next("tools/call").await;
+    client
+        .say(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "c"}}))
+        .await;
+    let cancelled = fake.next("notifications/cancelled").await;
+    assert_eq!(cancelled["params"]["requestId"], call["id"]);
+    // A legacy session on the same streams is another matter.
+    client.open().await;
+    let unknown = json!({"name": "nothing"});
+    assert_eq!(
+        client.ask(9, "tools/call", unknown).await["error"]["code"],
+        -32602
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_over_stdio_outlives_the_daemon_and_ends_with_its_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = listener(dir.path());
+    let fake = Fake::new(Offer::tools(&["work"]));
+    let pipes = [fake.kept(), fake.kept()];
+    let mut client = Stdio::new(&dir.path().join("run/gateway.sock"), "/mcp/a");
+    let mut note = bytes::Bytes::new();
+    for (index, pipes) in pipes.into_iter().enumerate() {
+        let house = House::with(GatewayConfig {
+            state_dir: dir.path().into(),
+            generation: u32::try_from(index).unwrap() + 1,
+            settle_ms: 300,
+            ..GatewayConfig::default()
+        });
+        house.listen_unix(&listener);
+        house.route(&["a"]);
+        house.gateway.attach("a.1", pipes, note.clone());
+        if index == 0 {
+            let words = Modern::new(&house, "/mcp/a", json!({}));
+            let wants = json!({"notifications": {"toolsListChanged": true}});
+            client
+                .say(words.message("s", "subscriptions/listen", wants))
+                .await;
+        }
+        let said = client.hear().await;
+        let method = match index {
+            0 => "notifications/subscriptions/acknowledged",
+            _ => "notifications/tools/list_changed",
+        };
+        assert_eq!(said["method"], method);
+        assert_eq!(said["params"]["_meta"][SUBSCRIPTION], "s");
+        if let Some((_, noted)) = house.notes.lock().unwrap().last() {
+            note = noted.clone();
+        }
+        house
+            .gateway
+            .drain(std::time::Duration::from_secs(index as u64))
+            .await;
+    }
+    client.input.shutdown().await.unwrap();
+    tokio::time::timeout(SOON, client.bridge)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
