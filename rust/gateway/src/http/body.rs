@@ -1,5 +1,6 @@
 //! The bodies of our answers.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::compress::Encoded;
 use crate::session::Reader;
 
 /// A stream on which nothing happens says so this often, so that nothing between takes it for dead.
@@ -24,6 +26,8 @@ pub(crate) enum Body {
     Forwarded(Incoming),
     /// What a published service answers.
     Passed(Box<Passed>),
+    /// Any of these, in fewer bytes.
+    Encoded(Box<Encoded>),
 }
 
 /// An answer's body that is passed on, and what counts it until it has ended.
@@ -57,12 +61,12 @@ impl Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Whole(pieces) => {
                 let next = pieces
@@ -80,15 +84,20 @@ impl HttpBody for Body {
                 quiet.as_mut().reset(Instant::now() + QUIET);
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))))
             }
-            Self::Forwarded(body) => Pin::new(body).poll_frame(cx),
-            Self::Passed(passed) => Pin::new(&mut passed.reply).poll_frame(cx),
+            Self::Forwarded(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
+            Self::Passed(passed) => Pin::new(&mut passed.reply)
+                .poll_frame(cx)
+                .map_err(io::Error::other),
+            Self::Encoded(encoded) => encoded
+                .poll_data(cx)
+                .map(|data| data.map(|data| data.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(pieces) => pieces.iter().all(Bytes::is_empty),
-            Self::Events(..) => false,
+            Self::Events(..) | Self::Encoded(_) => false,
             Self::Forwarded(body) => body.is_end_stream(),
             Self::Passed(passed) => passed.reply.is_end_stream(),
         }
@@ -99,7 +108,7 @@ impl HttpBody for Body {
             Self::Whole(pieces) => {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }
-            Self::Events(..) => SizeHint::default(),
+            Self::Events(..) | Self::Encoded(_) => SizeHint::default(),
             Self::Forwarded(body) => body.size_hint(),
             Self::Passed(passed) => passed.reply.size_hint(),
         }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -16,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::compress::{Coding, compress};
 use super::{Door, Secured, Visit, serve};
 use crate::core::Core;
 
@@ -143,10 +146,17 @@ async fn connection<S>(
     let heard = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let heard = Arc::clone(&heard);
-        move |request| {
+        move |request: Request<Incoming>| {
             heard.store(true, Ordering::Relaxed);
+            let coding = Coding::of(visit, request.headers());
             let served = serve(Arc::clone(&core), Arc::clone(&door), visit, request);
-            async move { Ok::<_, Infallible>(served.await) }
+            async move {
+                let answer = served.await;
+                Ok::<_, Infallible>(match coding {
+                    Some(coding) => compress(coding, answer),
+                    None => answer,
+                })
+            }
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 mod body;
+mod compress;
 mod forward;
 mod guard;
 mod listener;
