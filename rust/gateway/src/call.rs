@@ -156,7 +156,7 @@ impl Call {
         let session = &self.session;
         // A legacy client that asked for no level gets what servers send unasked.
         let level = session.level().unwrap_or(LogLevel::Info);
-        let logs = upstream.info().capabilities.logging();
+        let logs = session.level().is_some() || upstream.info().capabilities.logging();
         ModernCall {
             meta: Some(ModernMeta::new(
                 session.client.clone(),

@@ -48,6 +48,8 @@ pub(crate) struct Core {
     /// Wakes whoever waits for a server to become ready, or not.
     changed: Notify,
     routed: AtomicBool,
+    /// Whether any server has a list that goes stale by itself.
+    pub(crate) ages: AtomicBool,
     settled_by: Instant,
     next_call: AtomicU64,
 }
@@ -82,6 +84,7 @@ impl Core {
             parked_notes: Mutex::default(),
             changed: Notify::new(),
             routed: AtomicBool::new(false),
+            ages: AtomicBool::new(false),
             settled_by: Instant::now() + config.settle(),
             next_call: AtomicU64::new(1),
             config,

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::jsonrpc::RpcError;
+use crate::modern::result::TTL_MS;
 use crate::raw::RawJson;
 use crate::upstream::{Call, CallError, Upstream};
 
@@ -109,14 +110,35 @@ pub enum ListError {
     },
 }
 
+/// A whole list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Each item as the server spelled it.
+    pub items: Vec<RawJson>,
+    /// How long the server says that it is fresh: of its pages, the shortest time. None where it says nothing.
+    pub fresh_for: Option<Duration>,
+}
+
 /// Reads a list to its end; each item is as the server spelled it.
 pub async fn all(
     upstream: &Upstream,
     list: List,
     limits: ListLimits,
 ) -> Result<Vec<RawJson>, ListError> {
+    read(upstream, list, limits)
+        .await
+        .map(|listed| listed.items)
+}
+
+/// Reads a list to its end, and how long it is fresh.
+pub async fn read(
+    upstream: &Upstream,
+    list: List,
+    limits: ListLimits,
+) -> Result<Listed, ListError> {
     let method = list.method();
     let mut items = Vec::new();
+    let mut fresh_for = None;
     let mut seen = HashSet::new();
     let mut cursor: Option<String> = None;
     for _ in 0..limits.max_pages {
@@ -131,6 +153,10 @@ pub async fn all(
             error: RpcError::read(&error),
         })?;
         let next = read_page(list, &result, &mut items)?;
+        fresh_for = match (fresh_for, ttl(&result)) {
+            (Some(one), Some(other)) => Some(Duration::min(one, other)),
+            (one, other) => one.or(other),
+        };
         if items.len() > limits.max_items {
             return Err(ListError::TooLong {
                 method,
@@ -142,7 +168,7 @@ pub async fn all(
             if list == List::Tools {
                 upstream.learn(&mut items);
             }
-            return Ok(items);
+            return Ok(Listed { items, fresh_for });
         };
         if !seen.insert(next.clone()) {
             return Err(ListError::Loop {
@@ -165,6 +191,12 @@ fn cursor_params(cursor: &str) -> RawJson {
     out.extend_from_slice(RawJson::string(cursor).as_bytes());
     out.push(b'}');
     RawJson::trusted(out.into())
+}
+
+/// How long a page is fresh (2026-07-28): "if `ttlMs` is negative, clients SHOULD ignore it and treat it as `0`".
+fn ttl(page: &RawJson) -> Option<Duration> {
+    let ms: f64 = page.member(TTL_MS)?.read().ok()?;
+    Some(Duration::try_from_secs_f64((ms / 1000.0).max(0.0)).unwrap_or(Duration::MAX))
 }
 
 /// Takes the items of one page and returns the next one's cursor.
@@ -226,6 +258,20 @@ mod tests {
             page(r#"{"tools":[{"name":"a", "x":1.0},{"name":"b"}],"nextCursor":"n"}"#).unwrap();
         assert_eq!(items, [r#"{"name":"a", "x":1.0}"#, r#"{"name":"b"}"#]);
         assert_eq!(next.as_deref(), Some("n"));
+    }
+
+    #[test]
+    fn a_page_says_how_long_it_is_fresh() {
+        for (page, fresh) in [
+            (r#"{"ttlMs":1500}"#, Some(Duration::from_millis(1500))),
+            (r#"{"ttlMs":1e3}"#, Some(Duration::from_secs(1))),
+            (r#"{"ttlMs":-1}"#, Some(Duration::ZERO)),
+            (r#"{"ttlMs":1e300}"#, Some(Duration::MAX)),
+            (r#"{"ttlMs":"1"}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(ttl(&RawJson::parse(page).unwrap()), fresh, "{page}");
+        }
     }
 
     #[test]

@@ -297,15 +297,15 @@ async fn a_changed_list_is_told_without_the_stream_s_id() {
     );
 }
 
-fn uri(uri: &str) -> Option<RawJson> {
-    Some(RawJson::write(&json!({ "uri": uri })).unwrap())
+fn uri(uri: &str) -> RawJson {
+    RawJson::write(&json!({ "uri": uri })).unwrap()
 }
 
 #[tokio::test]
 async fn a_subscription_opens_another_stream_before_the_former_one_ends() {
     let (upstream, mut server, _kept, mut ear, first) = connected().await;
     let (reply, second) = tokio::join!(
-        upstream.call(Call::new("resources/subscribe", uri("a:1"))),
+        upstream.call(Call::new("resources/subscribe", Some(uri("a:1")))),
         server.open_stream()
     );
     assert_eq!(reply.unwrap().outcome(), Ok(RawJson::EMPTY_OBJECT));
@@ -335,7 +335,7 @@ async fn a_subscription_opens_another_stream_before_the_former_one_ends() {
     };
     assert_eq!(message.uri().as_deref(), Some("a:1"));
     let (reply, third) = tokio::join!(
-        upstream.call(Call::new("resources/unsubscribe", uri("a:1"))),
+        upstream.call(Call::new("resources/unsubscribe", Some(uri("a:1")))),
         server.open_stream()
     );
     assert!(reply.is_ok());
@@ -349,7 +349,7 @@ async fn a_subscription_opens_another_stream_before_the_former_one_ends() {
 async fn a_subscription_that_the_server_does_not_agree_to_is_refused() {
     let (upstream, mut server, ..) = connected().await;
     let (reply, ()) = tokio::join!(
-        upstream.call(Call::new("resources/subscribe", uri("a:1"))),
+        upstream.call(Call::new("resources/subscribe", Some(uri("a:1")))),
         async {
             let mut asked = server.expect_modern("subscriptions/listen").await;
             asked["params"]["notifications"] = json!({"toolsListChanged": true});

@@ -10,6 +10,8 @@ use backstay_mcp::modern::param::{self, Mirror};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use tokio::time::Instant;
+
 use crate::config::ToolFilter;
 use crate::event::Counts;
 
@@ -109,6 +111,8 @@ impl Item {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     lists: [Vec<Item>; 4],
+    /// When each list is to be looked at again; none where its server tells of changes.
+    stale: [Option<Instant>; 4],
 }
 
 impl Catalog {
@@ -120,6 +124,21 @@ impl Catalog {
             .filter_map(|json| Item::read(list, json))
             .filter(|item| seen.insert(Arc::clone(&item.name)))
             .collect();
+    }
+
+    /// Notes from when on a list is not fresh any more.
+    pub(crate) fn set_stale(&mut self, list: List, from: Option<Instant>) {
+        self.stale[list as usize] = from;
+    }
+
+    /// Whether a list has been fresh for as long as its server said, and is not any more.
+    pub(crate) fn is_stale(&self, list: List, now: Instant) -> bool {
+        self.stale[list as usize].is_some_and(|from| from <= now)
+    }
+
+    /// Whether any list goes stale by itself.
+    pub(crate) fn ages(&self) -> bool {
+        self.stale.iter().any(Option::is_some)
     }
 
     /// One list, less the tools that are not offered.

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -78,6 +79,9 @@ impl Core {
             .map(|list| view.fingerprint(list))
             .collect();
         let old = server.set_view(view);
+        if catalog.ages() {
+            self.ages.store(true, Ordering::Relaxed);
+        }
         server.set_catalog(catalog);
         let scope = Scope::Service(Arc::clone(&server.service));
         let differs = self.tell(&scope, &old, &fresh);

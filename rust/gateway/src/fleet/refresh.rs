@@ -1,12 +1,17 @@
 //! What a server offers is read when it becomes ready and when it says that it changed; what clients
 //! asked of a former connection (log level, subscriptions) is asked of the new one.
+//!
+//! A modern server that does not tell of changes says how long its lists are fresh. Who asks for one that is not any
+//! more gets what there is, and it is read again meanwhile; what has changed is announced as any change is.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backstay_mcp::list::{self, List, ListLimits};
-use backstay_mcp::{Call, Outgoing, RawJson, ServerInfo, Upstream};
+use backstay_mcp::{Call, Era, Outgoing, RawJson, ServerInfo, Upstream};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::catalog::{Catalog, LISTS};
 use super::instance::Instance;
@@ -14,9 +19,12 @@ use super::server::Server;
 use crate::core::Core;
 use crate::event::Event;
 use crate::log_level::LogLevel;
+use crate::session::Scope;
 
 /// Longest time for one page of a list.
 const PAGE_TIME: Duration = Duration::from_secs(30);
+/// A list is not read again before so long, however short it is said to be fresh.
+const LEAST_FRESH: Duration = Duration::from_secs(5);
 /// Longest time for what is asked of a server on many clients' behalf.
 const CARE_TIME: Duration = Duration::from_secs(5);
 
@@ -53,6 +61,19 @@ impl Refreshing {
     }
 }
 
+/// When a list that was just read is to be read again; none where the server tells of changes, or has a session.
+fn stale_from(info: &ServerInfo, list: List, fresh_for: Option<Duration>) -> Option<Instant> {
+    let tells = match list {
+        List::Tools => info.capabilities.tools_list_changed(),
+        List::Prompts => info.capabilities.prompts_list_changed(),
+        List::Resources | List::ResourceTemplates => info.capabilities.resources_list_changed(),
+    };
+    if tells || info.era() == Era::Legacy {
+        return None;
+    }
+    Instant::now().checked_add(fresh_for.unwrap_or_default().max(LEAST_FRESH))
+}
+
 fn offers(info: &ServerInfo, list: List) -> bool {
     match list {
         List::Tools => info.capabilities.tools(),
@@ -71,9 +92,15 @@ async fn read_lists(upstream: &Upstream, lists: &[List], catalog: &mut Catalog) 
     for &list in lists {
         if !offers(&info, list) {
             catalog.set(list, Vec::new());
-        } else if let Ok(entries) = list::all(upstream, list, limits).await {
-            catalog.set(list, entries);
+            catalog.set_stale(list, None);
+            continue;
         }
+        let mut fresh_for = None;
+        if let Ok(listed) = list::read(upstream, list, limits).await {
+            catalog.set(list, listed.items);
+            fresh_for = listed.fresh_for;
+        }
+        catalog.set_stale(list, stale_from(&info, list, fresh_for));
     }
 }
 
@@ -117,6 +144,27 @@ impl Core {
         }
         for params in &again {
             ask(upstream, "resources/subscribe", params).await;
+        }
+    }
+
+    /// Somebody asks for a list: where it is not fresh any more, it is read again.
+    pub(crate) fn look_at_age(self: &Arc<Self>, scope: &Scope, list: List) {
+        if !self.ages.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = Instant::now();
+        let look = |server: &Arc<Server>| {
+            if server
+                .catalog()
+                .is_some_and(|catalog| catalog.is_stale(list, now))
+                && let Some((instance, _)) = server.ready().first()
+            {
+                self.refresh(server, instance, &[list]);
+            }
+        };
+        match scope {
+            Scope::Fleet => self.servers().values().for_each(look),
+            Scope::Service(service) => self.server(service).iter().for_each(look),
         }
     }
 

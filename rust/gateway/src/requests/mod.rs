@@ -133,6 +133,7 @@ async fn dispatch_other(
                 if let Scope::Service(service) = scope {
                     core.check_service(service)?;
                 }
+                core.look_at_age(scope, list);
                 let view = core.view(scope);
                 let result = view.result(list);
                 Ok(Answer::Pieces(if call.session.is_modern() {

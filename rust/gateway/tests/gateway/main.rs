@@ -16,6 +16,7 @@ mod input_required;
 mod isolated;
 mod messages;
 mod modern;
+mod modern_changes;
 mod modern_server;
 mod pool;
 mod published;

@@ -219,6 +219,8 @@ async fn run(
                 let message: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                 if let Some(line) = own_refusal(&message, &offer.lock().unwrap()) {
                     let _ = out.send(line);
+                    // What is listened to is for tests to see.
+                    let _ = told.send(message);
                     continue;
                 }
                 let result = own_answer(&message, &offer.lock().unwrap()).or_else(|| {
