@@ -170,7 +170,7 @@ fn stdio(bench: &mut Criterion) {
                                 Envelope::parse(bytes, Limits::default()).expect("a message");
                             let message = Outgoing::Forward {
                                 envelope: &envelope,
-                                rewrite: Rewrite {
+                                rewrite: &Rewrite {
                                     name: Some("echo"),
                                     ..Rewrite::default()
                                 },

@@ -54,6 +54,13 @@ SECRET = (
     "secrets: {s: {environment: KEY}, t: {environment: OTHER}}\n"
     "services: {a: {command: x, environment: {S: '{{ secrets.s }}'}, secrets: [HERE]}}"
 )
+TRAFFIC = "services: {a: {command: x, mcp: {transport: stdio}, traffic: {HERE}}}"
+LIMITS = TRAFFIC.replace("HERE", "limits: [{HERE}]")
+QUEUE = TRAFFIC.replace("HERE", "concurrency: {HERE}")
+BREAKER = TRAFFIC.replace("HERE", "breaker: {HERE}")
+EJECTION = TRAFFIC.replace("HERE", "ejection: {HERE}")
+RETRIES = TRAFFIC.replace("HERE", "retries: {HERE}")
+TIMEOUTS = TRAFFIC.replace("HERE", "timeouts: {HERE}")
 GATEWAY = "gateway: {HERE}\nservices: {a: {command: x}}"
 
 PUBLISH = "services: {a: {command: x, ports: {m: auto, n: auto}, publish: {HERE}}}"
@@ -210,6 +217,47 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "Gateway.allowed_hosts": (GATEWAY, "", "allowed_hosts: [a.example]"),
     "Gateway.allowed_origins": (GATEWAY, "", "allowed_origins: ['https://a.example']"),
     "Gateway.token_file": (GATEWAY, "", "token_file: ./token"),
+    "Gateway.traffic": (
+        "gateway: {HERE}\nservices: {a: {command: x, mcp: {transport: stdio}}}",
+        "",
+        "traffic: {retries: false}",
+    ),
+    "ServiceFile.traffic": (
+        PLAIN,
+        "mcp: {transport: stdio}",
+        "mcp: {transport: stdio}, traffic: {retries: 3}",
+    ),
+    "Traffic.balance": (TRAFFIC, "", "balance: hash"),
+    "Traffic.affinity": (TRAFFIC, "", "affinity: session"),
+    "Traffic.limits": (TRAFFIC, "", "limits: [1/s]"),
+    "Traffic.concurrency": (TRAFFIC, "", "concurrency: 3"),
+    "Traffic.breaker": (TRAFFIC, "", "breaker: false"),
+    "Traffic.ejection": (TRAFFIC, "", "ejection: false"),
+    "Traffic.retries": (TRAFFIC, "", "retries: 3"),
+    "Traffic.timeouts": (TRAFFIC, "", "timeouts: {overall: 3s}"),
+    "Traffic.slow_start": (TRAFFIC, "", "slow_start: 3s"),
+    "RateLimit.rate": (LIMITS, "rate: 1/s", "rate: 1/min"),
+    "RateLimit.burst": (LIMITS, "rate: 2/s", "rate: 2/s, burst: 9"),
+    "RateLimit.per": (LIMITS, "rate: 1/s", "rate: 1/s, per: tool"),
+    "Concurrency.max": (QUEUE, "max: 2", "max: 3"),
+    "Concurrency.queue": (QUEUE, "max: 2", "max: 2, queue: 3"),
+    "Concurrency.wait": (QUEUE, "max: 2", "max: 2, wait: 3s"),
+    "Breaker.disable": (BREAKER, "", "disable: true"),
+    "Breaker.failures": (BREAKER, "", "failures: 0.3"),
+    "Breaker.least": (BREAKER, "", "least: 3"),
+    "Breaker.window": (BREAKER, "", "window: 3s"),
+    "Breaker.open": (BREAKER, "", "open: 3s"),
+    "Breaker.open_at_most": (BREAKER, "", "open_at_most: 3s"),
+    "Ejection.disable": (EJECTION, "", "disable: true"),
+    "Ejection.failures": (EJECTION, "", "failures: 3"),
+    "Ejection.rest": (EJECTION, "", "rest: 3s"),
+    "Ejection.rest_at_most": (EJECTION, "", "rest_at_most: 3s"),
+    "Retries.attempts": (RETRIES, "", "attempts: 3"),
+    "Retries.budget": (RETRIES, "", "budget: 0.3"),
+    "Retries.pause": (RETRIES, "", "pause: 3ms"),
+    "Retries.pause_at_most": (RETRIES, "", "pause_at_most: 3s"),
+    "Timeouts.attempt": (TIMEOUTS, "", "attempt: 3s"),
+    "Timeouts.overall": (TIMEOUTS, "", "overall: 3s"),
     "PortRange.first": (
         "ports: {HERE}\nservices: {a: {command: x, ports: {m: auto}}}",
         "first: 24100, last: 24105",

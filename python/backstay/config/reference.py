@@ -25,6 +25,7 @@ from backstay.config.models.publish import Publish, Tls
 from backstay.config.models.service import Dependency, EnvFile, SecretUse, ServiceFile
 from backstay.config.models.source import read_source
 from backstay.config.models.stack import Gateway, Secret, StackFile
+from backstay.config.models.traffic import RateLimit, Traffic, read_at_least_one, read_rate
 from backstay.config.validation import models_of
 
 if typing.TYPE_CHECKING:
@@ -56,6 +57,8 @@ TITLES: Final[dict[type[BaseModel], str]] = {
     Device: "`services.NAME.deploy.resources.reservations.devices[]`",
     Publish: "`services.NAME.publish`",
     Tls: "`gateway.tls` and `services.NAME.publish.tls`",
+    Traffic: "`services.NAME.traffic`",
+    RateLimit: "`services.NAME.traffic.limits[]`",
     Gateway: "`gateway`",
     PortRange: "`ports`",
     Secret: "`secrets.NAME`",
@@ -75,6 +78,8 @@ WORDS: Final[dict[Any, str]] = {
     read_ports: "map of names to a number or `auto`",
     read_environment: "map, or list of `NAME=value`",
     read_device_count: "whole number or `all`",
+    read_rate: "rate",
+    read_at_least_one: "whole number",
 }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backstay.config.models import Traffic
 from backstay.deploy.build import server_url
 from backstay.deploy.state import Fleet, Goal, Instance, Phase, Stage
+from backstay.deploy.traffic import traffic
 from backstay.engines.spec import Pool, Published, Routes, ServerRoute, Upstream
 
 if TYPE_CHECKING:
@@ -121,4 +123,5 @@ def _route(
         tools={"allow": list(mcp.tools.allow), "deny": list(mcp.tools.deny)},
         start_timeout_ms=round(mcp.start_timeout * 1000),
         call_timeout_ms=round(mcp.call_timeout * 1000),
+        traffic=traffic((shown or of_target).traffic.over(stack.gateway.traffic if stack else Traffic())),
     )

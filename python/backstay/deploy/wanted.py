@@ -2,7 +2,8 @@
 
 A service's fingerprint is made of those parts of its configuration that a running process cannot take on,
 and of the seals of its secrets: a change of any of them is a new revision. What the gateway applies by itself
-(tools, prefix), how many instances there are, and what it depends on can change under running processes.
+(tools, prefix, traffic), how many instances there are, and what it depends on can change under running
+processes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PortTable", "Wanted", "port_references", "wanted_of"]
 
-NOT_OF_THE_PROCESS: Final = {"name", "depends_on", "profiles", "deploy", "mcp", "env_file", "publish"}
+NOT_OF_THE_PROCESS: Final = {
+    *("name", "depends_on", "profiles", "deploy", "mcp", "env_file"),
+    *("publish", "traffic"),
+}
 NOT_OF_THE_SERVER: Final = {"tools", "prefix", "session", "call_timeout", "start_timeout", "max_sessions"}
 DIGITS: Final = 12
 

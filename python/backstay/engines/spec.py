@@ -23,6 +23,7 @@ __all__ = [
     "Routes",
     "ServerRoute",
     "StopPolicy",
+    "Traffic",
     "Upstream",
 ]
 
@@ -114,6 +115,22 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """How calls to a server are let go; the parts are those of `rust/gateway/src/traffic/route.rs`."""
+
+    balance: Literal["least-outstanding", "round-robin", "hash"] = "least-outstanding"
+    affinity: Literal["none", "session"] = "none"
+    limits: tuple[dict[str, int | str], ...] = ()
+    concurrency: dict[str, int] | None = None
+    breaker: dict[str, float] | None = None
+    ejection: dict[str, int] | None = None
+    retries: dict[str, float] = field(default_factory=dict)
+    attempt_ms: int | None = None
+    overall_ms: int | None = None
+    slow_start_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ServerRoute:
     """One server behind the gateway."""
 
@@ -126,6 +143,7 @@ class ServerRoute:
     tools: dict[str, list[str]] = field(default_factory=dict)
     start_timeout_ms: int = 60_000
     call_timeout_ms: int = 60_000
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,15 @@ impl Call {
         self.stream.get().cloned()
     }
 
+    /// Whether something of it has reached the client: progress, a log message, a question.
+    pub(crate) fn has_begun(&self) -> bool {
+        let streamed = match &self.rounds {
+            Some(rounds) => rounds.is_resumed() || rounds.stream().is_some(),
+            None => self.stream.get().is_some(),
+        };
+        streamed || self.asked().is_some()
+    }
+
     /// Whether the client takes a stream.
     pub(crate) fn may_stream(&self) -> bool {
         self.streams

@@ -10,6 +10,7 @@ use backstay_mcp::Era;
 use serde::{Deserialize, Serialize};
 
 use crate::published::{PublishedRoute, TlsFiles};
+use crate::traffic::TrafficRoute;
 
 /// How the gateway serves. Fixed for the life of one daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,7 +95,7 @@ pub struct Routes {
 }
 
 /// One MCP server of the fleet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerRoute {
     /// The service's name: the path below `/mcp/`.
@@ -122,6 +123,18 @@ pub struct ServerRoute {
     /// Longest silence of a call: progress starts it anew.
     #[serde(default = "default_timeout_ms")]
     pub call_timeout_ms: u64,
+    /// How calls to it are balanced, limited and protected.
+    #[serde(default, deserialize_with = "or_default")]
+    pub traffic: TrafficRoute,
+}
+
+/// Nothing said is said by leaving it out or by `null`.
+fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
 const fn default_timeout_ms() -> u64 {
@@ -173,6 +186,13 @@ pub struct InstanceRoute {
     /// Which era a server of this configuration was of when it was last greeted.
     #[serde(default)]
     pub era: Option<Era>,
+    /// Its share of the calls against the others'; 0 for none.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// Which tools of a server are offered: globs of its own names. `deny` wins.

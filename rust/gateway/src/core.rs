@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use backstay_mcp::list::List;
 use backstay_mcp::{CallTag, Pipes, jsonrpc};
 use backstay_telemetry::Registry;
+use backstay_traffic::State as BreakerState;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -21,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::modern::Modern;
 use crate::published::Published;
 use crate::session::{Keep, Scope, Session, Sessions};
+use crate::traffic::now;
 
 /// Keeps a note for the next daemon: an instance and what to remember of its handshake.
 pub type NoteSink = Arc<dyn Fn(&str, Bytes) + Send + Sync>;
@@ -208,6 +210,7 @@ impl Core {
                     .with(&[&server.service, state])
                     .set(count);
             }
+            self.gauge_traffic(server);
             let view = server.view();
             for list in [
                 List::Tools,
@@ -221,6 +224,33 @@ impl Core {
                     .set(view.count(list) as f64);
             }
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "queues and tools are few")]
+    fn gauge_traffic(&self, server: &Server) {
+        let (mut open, mut half_open, mut ejected) = (0.0, 0.0, 0.0);
+        for instance in server.instances().iter() {
+            for (_, state) in instance.health.troubled() {
+                match state {
+                    BreakerState::Open => open += 1.0,
+                    BreakerState::HalfOpen => half_open += 1.0,
+                    BreakerState::Closed => {}
+                }
+            }
+            if instance.health.ejection.is_out(now()) {
+                ejected += 1.0;
+            }
+        }
+        let service = &*server.service;
+        let metrics = &self.metrics;
+        metrics.breakers.with(&[service, "open"]).set(open);
+        metrics
+            .breakers
+            .with(&[service, "half_open"])
+            .set(half_open);
+        metrics.ejected.with(&[service]).set(ejected);
+        let waiting = server.traffic().waiting() as f64;
+        metrics.queue.with(&[service]).set(waiting);
     }
 
     /// When the start is over.

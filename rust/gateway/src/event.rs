@@ -126,6 +126,48 @@ pub enum Event {
         /// The instance.
         instance: String,
     },
+    /// A tool of an instance failed too often: it is not asked for a while.
+    #[serde(rename = "breaker.opened")]
+    BreakerOpened {
+        /// The service.
+        service: String,
+        /// The instance.
+        instance: String,
+        /// The tool; none for what is no tool call.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+        /// When one call will be let through to see.
+        retry_in_ms: u64,
+    },
+    /// It works again.
+    #[serde(rename = "breaker.closed")]
+    BreakerClosed {
+        /// The service.
+        service: String,
+        /// The instance.
+        instance: String,
+        /// The tool; none for what is no tool call.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+    },
+    /// An instance failed too often in a row: others get its calls for a while.
+    #[serde(rename = "instance.ejected")]
+    InstanceEjected {
+        /// The service.
+        service: String,
+        /// The instance.
+        instance: String,
+        /// For how long.
+        rests_for_ms: u64,
+    },
+    /// An instance that was ejected gets calls again.
+    #[serde(rename = "instance.returned")]
+    InstanceReturned {
+        /// The service.
+        service: String,
+        /// The instance.
+        instance: String,
+    },
     /// That session ended: its instance must begin anew before another session gets it.
     #[serde(rename = "session.ended")]
     SessionEnded {
@@ -142,9 +184,13 @@ impl Event {
     /// Whether it may be dropped when nobody reads events for long.
     pub fn weight(&self) -> Weight {
         match self {
-            Self::NameClash { .. } | Self::ServerChanged { .. } | Self::ToolsRejected { .. } => {
-                Weight::Note
-            }
+            Self::NameClash { .. }
+            | Self::ServerChanged { .. }
+            | Self::ToolsRejected { .. }
+            | Self::BreakerOpened { .. }
+            | Self::BreakerClosed { .. }
+            | Self::InstanceEjected { .. }
+            | Self::InstanceReturned { .. } => Weight::Note,
             _ => Weight::State,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A call's way: [`http`] admits and authenticates it and finds its [`session`]; [`requests`] routes it by
 //! name through the [`fleet`]'s tables and forwards its bytes; what the server says meanwhile comes back
-//! through [`inbound`] to the [`call`] it belongs to. Clients without sessions are [`modern`]'s. [`capabilities`] decides who may ask what of whom.
+//! through [`inbound`] to the [`call`] it belongs to. Clients without sessions are [`modern`]'s. [`traffic`] decides
+//! whether a call goes now, and where. [`capabilities`] decides who may ask what of whom.
 //!
 //! The protocol's messages and the connections to servers are `rust/mcp`; processes are the keeper's; what
 //! is to be served is decided in Python, which sends [`Routes`] and reads [`Event`]s
@@ -44,6 +45,7 @@ mod queue;
 mod requests;
 mod session;
 mod suggest;
+mod traffic;
 
 pub use bridge::{bridge, bridge_over};
 pub use config::{
@@ -56,3 +58,7 @@ pub use gateway::Gateway;
 pub use process::{Process, Processes};
 pub use published::{OwnAddress, PublishedInstance, PublishedRoute, Speaks, TlsFiles};
 pub use queue::{EventQueue, Weight};
+pub use traffic::{
+    Affinity, BalanceBy, BreakerRoute, ConcurrencyRoute, EjectionRoute, Per, RateRoute, RetryRoute,
+    TrafficRoute,
+};

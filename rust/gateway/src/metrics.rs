@@ -19,6 +19,14 @@ pub(crate) struct Metrics {
     latency: HistogramFamily,
     in_flight: GaugeFamily,
     pub(crate) refused: CounterFamily,
+    pub(crate) calls_refused: CounterFamily,
+    pub(crate) retries: CounterFamily,
+    pub(crate) breakers_opened: CounterFamily,
+    pub(crate) breakers: GaugeFamily,
+    pub(crate) ejections: CounterFamily,
+    pub(crate) ejected: GaugeFamily,
+    pub(crate) queue: GaugeFamily,
+    pub(crate) queue_wait: HistogramFamily,
     pub(crate) connections: Gauge,
     pub(crate) sessions: Gauge,
     pub(crate) upstreams: GaugeFamily,
@@ -54,6 +62,47 @@ impl Metrics {
                 "backstay_gateway_refused_total",
                 "HTTP requests that the gateway refused, by why.",
                 &["reason"],
+            )?,
+            calls_refused: registry.counter(
+                "backstay_calls_refused_total",
+                "Calls that were not let go, by what was in the way: limit, full, late, breaker.",
+                &["service", "reason"],
+            )?,
+            retries: registry.counter(
+                "backstay_call_retries_total",
+                "Attempts at calls after the first.",
+                &["service"],
+            )?,
+            breakers_opened: registry.counter(
+                "backstay_breakers_opened_total",
+                "How often a breaker of a tool of an instance opened.",
+                &["service"],
+            )?,
+            breakers: registry.gauge(
+                "backstay_breakers",
+                "Breakers of tools of instances that are not closed, by state.",
+                &["service", "state"],
+            )?,
+            ejections: registry.counter(
+                "backstay_ejections_total",
+                "How often an instance was ejected for its failures.",
+                &["service"],
+            )?,
+            ejected: registry.gauge(
+                "backstay_ejected_instances",
+                "Instances that rest for their failures.",
+                &["service"],
+            )?,
+            queue: registry.gauge(
+                "backstay_calls_waiting",
+                "Calls that wait for others to end.",
+                &["service"],
+            )?,
+            queue_wait: registry.histogram(
+                "backstay_call_wait_seconds",
+                "How long calls waited for others to end, of those that waited.",
+                &["service"],
+                &LATENCY_SECONDS,
             )?,
             connections: registry
                 .gauge(
@@ -99,6 +148,14 @@ impl Metrics {
         self.in_flight.retain(other);
         self.upstreams.retain(other);
         self.offered.retain(other);
+        self.calls_refused.retain(other);
+        self.retries.retain(other);
+        self.breakers_opened.retain(other);
+        self.breakers.retain(other);
+        self.ejections.retain(other);
+        self.ejected.retain(other);
+        self.queue.retain(other);
+        self.queue_wait.retain(other);
     }
 }
 

@@ -21,6 +21,8 @@ pub const RESOURCE_NOT_FOUND: i64 = -32002;
 pub const CONNECTION_CLOSED: i64 = -32000;
 /// The SDKs' own code for a request that took too long.
 pub const REQUEST_TIMEOUT: i64 = -32001;
+/// Requests come faster than they may. Ours, in the range that the specification leaves to implementations.
+pub const LIMIT_EXCEEDED: i64 = -32005;
 
 /// An error as JSON-RPC carries it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -184,7 +184,7 @@ async fn headers_say_what_the_message_says_after_names_are_replaced() {
     let call = Call {
         message: Outgoing::Forward {
             envelope: &envelope,
-            rewrite: Rewrite {
+            rewrite: &Rewrite {
                 name: Some("run"),
                 ..Rewrite::default()
             },

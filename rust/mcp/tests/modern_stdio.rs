@@ -176,7 +176,7 @@ async fn a_client_s_call_says_whose_it_is_and_keeps_every_other_byte() {
     let call = Call {
         message: Outgoing::Forward {
             envelope: &envelope,
-            rewrite: Rewrite {
+            rewrite: &Rewrite {
                 name: Some("echo"),
                 ..Rewrite::default()
             },

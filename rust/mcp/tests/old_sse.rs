@@ -92,7 +92,8 @@ async fn calls_are_posted_and_answered_in_the_stream() {
         error,
         CallError::Closed {
             instance: "fake.1".into(),
-            reason: CloseReason::StreamEnded
+            reason: CloseReason::StreamEnded,
+            sent: true,
         }
     );
     assert_eq!(ear.closed().await, CloseReason::StreamEnded);

@@ -45,7 +45,7 @@ async fn a_forwarded_call_keeps_every_byte_but_id_name_and_token() {
     let call = Call {
         message: backstay_mcp::Outgoing::Forward {
             envelope: &envelope,
-            rewrite,
+            rewrite: &rewrite,
         },
         ..forward(&envelope, tag(1, 1))
     };
@@ -353,13 +353,16 @@ async fn a_process_that_ends_ends_its_calls() {
         server.expect("x").await;
         drop(server);
     });
-    let gone = CallError::Closed {
+    let gone = |sent| CallError::Closed {
         instance: "fake.1".into(),
         reason: CloseReason::StdoutClosed,
+        sent,
     };
-    assert_eq!(outcome.unwrap_err(), gone);
+    assert_eq!(outcome.unwrap_err(), gone(true));
     assert_eq!(ear.closed().await, CloseReason::StdoutClosed);
-    assert_eq!(upstream.call(Call::new("y", None)).await.unwrap_err(), gone);
+    let after = upstream.call(Call::new("y", None)).await.unwrap_err();
+    assert_eq!(after, gone(false));
+    assert!(after.never_sent());
 }
 
 #[tokio::test]

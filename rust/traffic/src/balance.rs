@@ -5,6 +5,9 @@
 //! failures, all count again, because then it is not the instances.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::time::Time;
 
 /// How an instance is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +51,16 @@ impl Candidate {
     /// The share it gets now. Some at once, or it would never warm up.
     fn share(&self) -> f64 {
         self.weight * self.warmth.clamp(COLD, 1.0)
+    }
+}
+
+/// How warm something is that began at `since`, where warming up takes so long: from 0 to 1.
+pub fn warmth(since: Time, now: Time, takes: Duration) -> f64 {
+    let age = since.until(now);
+    if age >= takes {
+        1.0
+    } else {
+        age.as_secs_f64() / takes.as_secs_f64()
     }
 }
 
@@ -242,6 +255,15 @@ mod tests {
         ten[0].warmth = 0.0;
         let got = shares(&Balance::default(), &ten, 10_000);
         assert!(got[0] < 0.05, "{got:?}");
+    }
+
+    #[test]
+    fn warmth_grows_with_age_and_is_whole_where_nothing_has_to_warm_up() {
+        let takes = Duration::from_nanos(100);
+        let percent = |now| warmth(Time(10), Time(now), takes) * 100.0;
+        let percents = [10, 35, 110, 500].map(|now| percent(now).round().to_string());
+        assert_eq!(percents, ["0", "25", "100", "100"]);
+        assert!((warmth(Time(10), Time(10), Duration::ZERO) - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]

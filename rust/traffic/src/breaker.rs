@@ -130,6 +130,26 @@ impl Breaker {
         }
     }
 
+    /// How long until it would let a call through; `None`: now. Asking is not trying: nobody has to report.
+    pub fn opens_in(&self, now: Time) -> Option<Duration> {
+        let until = match self.until.load(Acquire) {
+            0 => return None,
+            TRYING => self.trial_ends.load(Acquire),
+            until => until,
+        };
+        (now.0 < until).then(|| Duration::from_nanos(until - now.0))
+    }
+
+    /// What it refuses is another now (a new process, say): the next call may try it at once.
+    pub fn try_now(&self, now: Time) {
+        let until = self.until.load(Acquire);
+        if until != 0 && until != TRYING && until > now.0 {
+            let _ = self
+                .until
+                .compare_exchange(until, now.0.max(1), AcqRel, Relaxed);
+        }
+    }
+
     /// What it does now.
     pub fn state(&self) -> State {
         match self.until.load(Acquire) {
@@ -139,8 +159,8 @@ impl Breaker {
         }
     }
 
-    /// A call that was let through has worked.
-    pub fn success(&self, now: Time) {
+    /// A call that was let through has worked. True: the breaker has closed for that.
+    pub fn success(&self, now: Time) -> bool {
         if self.until.load(Relaxed) == TRYING
             && self
                 .until
@@ -149,9 +169,10 @@ impl Breaker {
         {
             self.times.store(0, Relaxed);
             self.halves.iter().for_each(|half| half.store(0, Relaxed));
-            return;
+            return true;
         }
         self.count(now, 0);
+        false
     }
 
     /// A call that was let through has failed. True: the breaker has opened for that.

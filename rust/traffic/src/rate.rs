@@ -39,6 +39,13 @@ pub struct Limited {
     pub retry_after: Duration,
 }
 
+/// Takes back one call that was let through and did not go after all. Where time has passed the call's
+/// place by meanwhile, there is nothing to take back: a due time that lies in the past says nothing.
+fn give_back(rate: Rate, due: &AtomicU64) {
+    let back = |due: u64| Some(due.saturating_sub(rate.interval));
+    let _ = due.fetch_update(Relaxed, Relaxed, back);
+}
+
 /// Moves the due time in `due` on by one call, or says how long to wait.
 fn admit(rate: Rate, due: &AtomicU64, now: Time) -> Result<(), Limited> {
     let mut seen = due.load(Relaxed);
@@ -53,6 +60,36 @@ fn admit(rate: Rate, due: &AtomicU64, now: Time) -> Result<(), Limited> {
             Ok(_) => return Ok(()),
             Err(other) => seen = other,
         }
+    }
+}
+
+/// One rate for all.
+#[derive(Debug)]
+pub struct Meter {
+    rate: Rate,
+    due: AtomicU64,
+}
+
+impl Meter {
+    /// A limit that has seen no call.
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            due: AtomicU64::new(0),
+        }
+    }
+
+    /// Let a call through now, or say when.
+    ///
+    /// # Errors
+    /// [`Limited`] when it came too early; nothing is counted then.
+    pub fn check(&self, now: Time) -> Result<(), Limited> {
+        admit(self.rate, &self.due, now)
+    }
+
+    /// The call that was let through did not go after all.
+    pub fn give_back(&self) {
+        give_back(self.rate, &self.due);
     }
 }
 
@@ -102,6 +139,18 @@ impl<K: Hash + Eq> Limiter<K> {
         }
         let due = due.entry(key.to_owned()).or_default();
         admit(self.rate, due, now)
+    }
+
+    /// The call of `key` that was let through did not go after all.
+    pub fn give_back<Q>(&self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        match self.due.read().get(key) {
+            Some(due) => give_back(self.rate, due),
+            None => give_back(self.rate, &self.shared),
+        }
     }
 
     /// How many keys are remembered.
@@ -155,6 +204,20 @@ mod tests {
         // A second later the first two have nothing to remember.
         limiter.check(&4, Time(1_000 * MILLI)).unwrap();
         assert_eq!(limiter.len(), 1);
+    }
+
+    #[test]
+    fn what_did_not_go_does_not_count() {
+        let limiter = Limiter::<u32>::new(rate(10, 1), 10);
+        limiter.check(&1, Time(0)).unwrap();
+        limiter.give_back(&1);
+        limiter.check(&1, Time(0)).unwrap();
+        limiter.check(&1, Time(0)).unwrap_err();
+        let meter = Meter::new(rate(10, 1));
+        meter.check(Time(0)).unwrap();
+        meter.check(Time(0)).unwrap_err();
+        meter.give_back();
+        meter.check(Time(0)).unwrap();
     }
 
     proptest! {

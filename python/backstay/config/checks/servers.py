@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backstay.config.models.service import Service
 
 RUNTIMES: Final = {"npm": "node", "pypi": "python"}
-REMOTE_KEYS: Final = frozenset({"mcp", "depends_on", "profiles", "secrets"})
+REMOTE_KEYS: Final = frozenset({"mcp", "depends_on", "profiles", "secrets", "traffic"})
 """What can be said of a server that runs elsewhere."""
 
 
@@ -37,6 +37,12 @@ def _check_plain(context: Context, service: Service) -> None:
         where = (*path, "command") if service.command is not None else path
         hint = "name the program in `command:`, or where the server comes from in `mcp:`"
         context.report(f"the service `{service.name}` has nothing to run", where, hint=hint)
+    if context.has((*path, "traffic")):
+        context.report(
+            f"no calls go through the gateway to `{service.name}`, and `traffic` would do nothing",
+            (*path, "traffic"),
+            hint="remove it, or make the service a server with `mcp:`",
+        )
 
 
 def _check_remote(context: Context, service: Service, mcp: Mcp) -> None:

@@ -27,12 +27,24 @@ from backstay.config.models.service import (
 )
 from backstay.config.models.source import PackageSource, SourceKind
 from backstay.config.models.stack import Gateway, Secret, Stack, StackFile
+from backstay.config.models.traffic import (
+    Breaker,
+    Concurrency,
+    Ejection,
+    RateLimit,
+    Retries,
+    Timeouts,
+    Traffic,
+)
 
 __all__ = [
+    "Breaker",
+    "Concurrency",
     "Condition",
     "Dependency",
     "Deploy",
     "Device",
+    "Ejection",
     "EnvFile",
     "Gateway",
     "Healthcheck",
@@ -44,10 +56,12 @@ __all__ = [
     "PackageSource",
     "PortRange",
     "Publish",
+    "RateLimit",
     "Reservations",
     "ResolvedDependency",
     "Resources",
     "RestartPolicy",
+    "Retries",
     "RollbackConfig",
     "Secret",
     "SecretUse",
@@ -57,8 +71,10 @@ __all__ = [
     "SourceKind",
     "Stack",
     "StackFile",
+    "Timeouts",
     "Tls",
     "Tools",
+    "Traffic",
     "Transport",
     "UpdateConfig",
     "port_variable",

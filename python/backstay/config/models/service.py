@@ -18,6 +18,7 @@ from backstay.config.models.mcp import Mcp, Texts, read_list
 from backstay.config.models.ports import PORTS_SCHEMA, read_ports
 from backstay.config.models.publish import Publish
 from backstay.config.models.scalars import Duration, Flag, Name, Text, parse_name
+from backstay.config.models.traffic import Traffic
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 Kind = Literal["server", "service"]
@@ -221,6 +222,8 @@ class ServiceFile(Model):
     """Secrets that it may read."""
     deploy: Deploy = Deploy()
     """How many instances, what they hold of the machine, how a new revision takes over."""
+    traffic: Traffic = Traffic()
+    """For a server: how calls to it are balanced, limited and protected."""
 
     @classmethod
     def example(cls) -> str:

@@ -16,6 +16,7 @@ from backstay.config.models.ports import PortRange
 from backstay.config.models.publish import Listen, Tls, port_of
 from backstay.config.models.scalars import Name, parse_name
 from backstay.config.models.service import Service, ServiceFile
+from backstay.config.models.traffic import Traffic
 
 NAME_PATTERN: Final = "^(?!.*__)[A-Za-z0-9]([A-Za-z0-9_-]{0,46}[A-Za-z0-9])?$"
 """A service's name, for editors; the loader says more of a wrong one."""
@@ -56,6 +57,8 @@ class Gateway(Model):
     """A file with the token that clients must send. Made where not there; asked for where not on loopback."""
     tls: Tls | None = None
     """The certificate of its address; without one it speaks plain HTTP."""
+    traffic: Traffic = Traffic()
+    """How calls to servers are balanced, limited and protected, where a server says nothing else."""
 
     @property
     def host(self) -> str:

@@ -45,6 +45,33 @@ pub(crate) struct Item {
     pub(crate) json: RawJson,
     /// Where in `json` the name's value stands.
     pub(crate) place: Range<u32>,
+    pub(crate) hints: Hints,
+}
+
+/// What a tool's annotations say of it. Another server's word: leaned on only where being wrong costs the server's
+/// own users and nobody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Hints {
+    /// It changes nothing.
+    #[serde(rename = "readOnlyHint")]
+    pub(crate) read_only: bool,
+    /// Called twice with the same arguments it does no more than once.
+    #[serde(rename = "idempotentHint")]
+    pub(crate) idempotent: bool,
+}
+
+impl Hints {
+    /// For what reads by its nature.
+    pub(crate) const READS: Self = Self {
+        read_only: true,
+        idempotent: true,
+    };
+
+    /// Whether twice is as good as once.
+    pub(crate) fn may_repeat(self) -> bool {
+        self.read_only || self.idempotent
+    }
 }
 
 impl Item {
@@ -54,6 +81,8 @@ impl Item {
         struct Named<'a> {
             #[serde(borrow)]
             name: &'a RawValue,
+            #[serde(borrow, default)]
+            annotations: Option<&'a RawValue>,
         }
         #[derive(Deserialize)]
         struct Located<'a> {
@@ -67,8 +96,17 @@ impl Item {
             uri_template: &'a RawValue,
         }
         let text = json.as_str();
+        let mut hints = Hints::default();
         let raw = match list {
-            List::Tools | List::Prompts => serde_json::from_str::<Named<'_>>(text).ok()?.name.get(),
+            List::Tools | List::Prompts => {
+                let named: Named<'_> = serde_json::from_str(text).ok()?;
+                // A tool whose annotations cannot be read has said nothing.
+                let read = named
+                    .annotations
+                    .map(|raw| serde_json::from_str(raw.get()).unwrap_or_default());
+                hints = read.unwrap_or_default();
+                named.name.get()
+            }
             List::Resources => serde_json::from_str::<Located<'_>>(text).ok()?.uri.get(),
             List::ResourceTemplates => serde_json::from_str::<Template<'_>>(text)
                 .ok()?
@@ -83,6 +121,7 @@ impl Item {
             name: name.into(),
             json,
             place,
+            hints,
         })
     }
 

@@ -17,6 +17,7 @@ use crate::config::Transport;
 use crate::core::Core;
 use crate::event::{Event, ServerName};
 use crate::inbound::FromServer;
+use crate::traffic::now;
 
 /// First pause before an HTTP server is tried again; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -141,6 +142,9 @@ impl Core {
         let info = upstream.info();
         instance.is_of(info.era());
         self.settle_owner(server, instance, info.resumed);
+        if instance.health.begins(now()) {
+            self.tell_returned(server, instance);
+        }
         if let Some(old) = instance.set_state(State::Ready(Arc::clone(&upstream))) {
             self.runtime.spawn(async move { old.close().await });
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backstay_mcp::{Era, Upstream};
@@ -14,6 +14,7 @@ use super::refresh::Refreshing;
 use crate::call::Call;
 use crate::config::InstanceRoute;
 use crate::session::Session;
+use crate::traffic::{Health, key_of};
 
 /// What an instance is to the gateway.
 #[derive(Clone)]
@@ -44,6 +45,12 @@ const GIVEN_UP: u64 = u64::MAX - 1;
 /// See the module.
 pub(crate) struct Instance {
     pub(crate) name: Arc<str>,
+    /// A hash of its name: what keeps a session at it.
+    pub(crate) id: u64,
+    /// Its share of the calls against the others'.
+    weight: AtomicU32,
+    /// What is known of it from how its calls went.
+    pub(crate) health: Health,
     /// Held for one copy or assignment.
     state: RwLock<State>,
     route: RwLock<InstanceRoute>,
@@ -103,6 +110,9 @@ impl Instance {
     fn build(route: InstanceRoute, owner: u64, private: bool) -> Self {
         Self {
             name: route.name.as_str().into(),
+            id: key_of(&route.name),
+            weight: AtomicU32::new(route.weight),
+            health: Health::default(),
             state: RwLock::new(State::Starting),
             route: RwLock::new(route),
             epoch: AtomicU64::new(0),
@@ -161,7 +171,13 @@ impl Instance {
         self.route.read().clone()
     }
 
+    /// Its share of the calls against the others'.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight.load(Ordering::Relaxed).into()
+    }
+
     pub(crate) fn set_route(&self, route: InstanceRoute) {
+        self.weight.store(route.weight, Ordering::Relaxed);
         *self.route.write() = route;
     }
 

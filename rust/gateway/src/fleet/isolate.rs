@@ -11,6 +11,7 @@ use std::sync::Arc;
 use backstay_mcp::{RpcError, Upstream};
 use tokio::time::Instant;
 
+use super::choose::{Ask, Chosen, Unchosen};
 use super::instance::{Instance, State};
 use super::refresh::set_level;
 use super::server::Server;
@@ -20,6 +21,7 @@ use crate::event::Event;
 use crate::fault;
 use crate::inbound::FromServer;
 use crate::session::Session;
+use crate::traffic::now;
 
 type Picked = (Arc<Instance>, Arc<Upstream>);
 
@@ -37,18 +39,21 @@ impl Core {
     pub(crate) async fn pick(
         self: &Arc<Self>,
         server: &Arc<Server>,
-        session: &Session,
-    ) -> Result<Picked, RpcError> {
+        ask: &Ask<'_>,
+    ) -> Result<Chosen, Unchosen> {
         let route = server.route();
-        match (route.session, route.transport) {
-            (SessionMode::Shared | SessionMode::Global, _) => server.pick(),
-            _ if session.is_modern() => Box::pin(self.pick_for_modern(server)).await,
-            // Boxed: the future of every call would have to have room for them.
-            (SessionMode::Isolated, Transport::Stdio) => {
-                Box::pin(self.claim(server, session)).await
+        // Boxed: the future of every call would have to have room for them.
+        let (instance, upstream) = match (route.session, route.transport) {
+            (SessionMode::Shared | SessionMode::Global, _) => {
+                return server.choose(ask, |instance| self.tell_returned(server, instance));
             }
-            (SessionMode::Isolated, _) => Box::pin(self.own_session(server, session)).await,
-        }
+            _ if ask.session.is_modern() => Box::pin(self.pick_for_modern(server)).await?,
+            (SessionMode::Isolated, Transport::Stdio) => {
+                Box::pin(self.claim(server, ask.session)).await?
+            }
+            (SessionMode::Isolated, _) => Box::pin(self.own_session(server, ask.session)).await?,
+        };
+        ask.through(&instance, upstream, now())
     }
 
     /// A modern client has no session that could have something to itself: all of one identity share what one has.

@@ -15,6 +15,7 @@ use crate::config::ServerRoute;
 use crate::fault;
 use crate::log_level::LogLevel;
 use crate::metrics::{Golden, Metrics};
+use crate::traffic::{NO_TOOL, Signals, Slot, Told, Traffic};
 
 /// See the module.
 pub(crate) struct Server {
@@ -40,7 +41,18 @@ pub(crate) struct Server {
     level: Mutex<Option<LogLevel>>,
     /// The signals of all that is no tool call.
     golden: OnceLock<Golden>,
+    /// How calls are let go. A pointer as above.
+    traffic: RwLock<Arc<Traffic>>,
+    signals: OnceLock<Signals>,
+    pub(crate) told: Told,
+    /// The numbers of its tools. Held for one look-up, when a view is made.
+    slots: Mutex<HashMap<Arc<str>, Slot>>,
+    /// Where sessions (by number) stay (`affinity: session`): the instance's id. Held for one map operation.
+    homes: Mutex<HashMap<u64, u64>>,
 }
+
+/// Tools of one server that have breakers and limits of their own; more share those of what is no tool.
+const MOST_SLOTS: usize = 4096;
 
 impl fmt::Debug for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +64,7 @@ impl Server {
     pub(crate) fn new(route: ServerRoute) -> Arc<Self> {
         Arc::new(Self {
             service: route.service.as_str().into(),
+            traffic: RwLock::new(Arc::new(Traffic::new(route.traffic.clone(), None))),
             route: RwLock::new(Arc::new(route)),
             instances: RwLock::new(Arc::from([])),
             catalog: RwLock::default(),
@@ -63,6 +76,10 @@ impl Server {
             asked: AtomicUsize::new(0),
             level: Mutex::default(),
             golden: OnceLock::new(),
+            signals: OnceLock::new(),
+            told: Told::default(),
+            slots: Mutex::default(),
+            homes: Mutex::default(),
         })
     }
 
@@ -70,8 +87,66 @@ impl Server {
         Arc::clone(&self.route.read())
     }
 
+    /// What changed of how calls are let go counts from now on; what did not goes on.
     pub(crate) fn set_route(&self, route: ServerRoute) {
+        let before = self.traffic();
+        if *before.route() != route.traffic {
+            let fresh = Traffic::new(route.traffic.clone(), Some(&before));
+            *self.traffic.write() = Arc::new(fresh);
+            if before.route().breaker != route.traffic.breaker {
+                for instance in self.instances().iter() {
+                    instance.health.forget_breakers();
+                }
+            }
+        }
         *self.route.write() = Arc::new(route);
+    }
+
+    /// How calls are let go.
+    pub(crate) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic.read())
+    }
+
+    /// What its traffic is counted by.
+    pub(crate) fn signals(&self, metrics: &Metrics) -> &Signals {
+        self.signals
+            .get_or_init(|| Signals::new(metrics, &self.service))
+    }
+
+    /// The number of a tool, by which its breakers and limits are found.
+    pub(crate) fn slot(&self, tool: &Arc<str>) -> Slot {
+        let mut slots = self.slots.lock();
+        let next = slots.len() + 1;
+        match slots.get(tool) {
+            Some(slot) => *slot,
+            None if next >= MOST_SLOTS => NO_TOOL,
+            None => {
+                slots.insert(Arc::clone(tool), next);
+                next
+            }
+        }
+    }
+
+    /// The tool of a number; none for what is no tool.
+    pub(crate) fn tool_of(&self, slot: Slot) -> Option<Arc<str>> {
+        let slots = self.slots.lock();
+        let found = slots.iter().find(|(_, known)| **known == slot);
+        found.map(|(tool, _)| Arc::clone(tool))
+    }
+
+    /// The instance at which a session stays.
+    pub(super) fn home_of<'a>(
+        &self,
+        session: u64,
+        instances: &'a [Arc<Instance>],
+    ) -> Option<&'a Arc<Instance>> {
+        let home = *self.homes.lock().get(&session)?;
+        instances.iter().find(|instance| instance.id == home)
+    }
+
+    /// The session stays at this instance from now on.
+    pub(super) fn settle_home(&self, session: u64, instance: &Instance) {
+        self.homes.lock().insert(session, instance.id);
     }
 
     pub(crate) fn golden(&self, metrics: &Metrics) -> &Golden {
@@ -152,7 +227,7 @@ impl Server {
     }
 
     /// What to tell a client while no instance is ready.
-    fn why_not(&self, instances: &[Arc<Instance>]) -> RpcError {
+    pub(super) fn why_not(&self, instances: &[Arc<Instance>]) -> RpcError {
         let mut said = ("stopped", None, None);
         for instance in instances {
             said = match instance.state() {
@@ -256,6 +331,7 @@ impl Server {
     /// Forgets a session, and returns the URIs that nobody wants to hear of any more.
     pub(crate) fn forget(&self, session: u64) -> Vec<String> {
         let mut left = Vec::new();
+        self.homes.lock().remove(&session);
         self.subscribers.lock().retain(|uri, sessions| {
             if sessions.remove(&session) && sessions.is_empty() {
                 left.push(uri.clone());

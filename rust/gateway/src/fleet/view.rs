@@ -11,7 +11,7 @@ use backstay_mcp::list::List;
 use backstay_mcp::modern::param::Mirror;
 use bytes::Bytes;
 
-use super::catalog::{Catalog, Fingerprint, Item, LISTS};
+use super::catalog::{Catalog, Fingerprint, Hints, Item, LISTS};
 use super::server::Server;
 use super::template::Template;
 use crate::config::ServerRoute;
@@ -19,6 +19,7 @@ use crate::event::Event;
 use crate::metrics::{Golden, Metrics};
 use crate::names;
 use crate::suggest;
+use crate::traffic::{NO_TOOL, Slot};
 
 /// Where a name leads.
 #[derive(Debug)]
@@ -30,26 +31,34 @@ pub(crate) struct Destination {
     pub(crate) renamed: bool,
     /// Arguments that the tool wants mirrored in headers; almost always none.
     pub(crate) mirrors: Box<[Mirror]>,
+    /// The tool's number; [`NO_TOOL`] where it is none.
+    pub(crate) slot: Slot,
+    pub(crate) hints: Hints,
     /// The signals of the tool, from its first call on.
     golden: OnceLock<Golden>,
 }
 
 impl Destination {
     pub(crate) fn new(server: Arc<Server>, own: impl Into<Arc<str>>, renamed: bool) -> Arc<Self> {
-        Self::mirroring(server, own, renamed, Box::default())
-    }
-
-    fn mirroring(
-        server: Arc<Server>,
-        own: impl Into<Arc<str>>,
-        renamed: bool,
-        mirrors: Box<[Mirror]>,
-    ) -> Arc<Self> {
         Arc::new(Self {
             server,
             own: own.into(),
             renamed,
-            mirrors,
+            mirrors: Box::default(),
+            slot: NO_TOOL,
+            hints: Hints::default(),
+            golden: OnceLock::new(),
+        })
+    }
+
+    fn of_tool(server: &Arc<Server>, tool: &Item, renamed: bool) -> Arc<Self> {
+        Arc::new(Self {
+            server: Arc::clone(server),
+            own: Arc::clone(&tool.name),
+            renamed,
+            slot: server.slot(&tool.name),
+            hints: tool.hints,
+            mirrors: tool.mirrors(),
             golden: OnceLock::new(),
         })
     }
@@ -169,16 +178,11 @@ impl View {
                     let name = shown_as(part, list, item);
                     let renamed = name != item.name;
                     fingerprint.add(&name, item);
-                    let mirrors = match list {
-                        List::Tools => item.mirrors(),
-                        _ => Box::default(),
+                    let to = if list == List::Tools {
+                        Destination::of_tool(&part.server, item, renamed)
+                    } else {
+                        Destination::new(Arc::clone(&part.server), Arc::clone(&item.name), renamed)
                     };
-                    let to = Destination::mirroring(
-                        Arc::clone(&part.server),
-                        Arc::clone(&item.name),
-                        renamed,
-                        mirrors,
-                    );
                     if let (List::Resources | List::ResourceTemplates, Some(scheme)) =
                         (list, scheme(&item.name))
                     {

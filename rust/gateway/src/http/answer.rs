@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use crate::requests::Refused;
 use crate::session::{Held, Reader};
 
 /// The header that names a client's session.
@@ -80,6 +81,11 @@ pub(super) fn error(status: StatusCode, id: Option<&RawJson>, error: &RpcError) 
 /// The same, with a code and a message only.
 pub(super) fn refusal(status: StatusCode, code: i64, message: impl Into<String>) -> Response<Body> {
     error(status, None, &RpcError::new(code, message))
+}
+
+/// A call that was not let go.
+pub(super) fn refused(refused: Refused) -> Response<Body> {
+    later(json(refused.status, refused.bytes), refused.retry_after)
 }
 
 /// Come back in some seconds.

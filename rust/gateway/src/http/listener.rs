@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,16 @@ const MOST_HEADERS: usize = 100;
 const MOST_STREAMS: u32 = 1024;
 /// After an error of `accept` that is not one connection's own (out of descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a connection comes from, if that tells its client from others: everybody on this machine has the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl Peer {
+    fn of(address: IpAddr) -> Option<Self> {
+        (!address.to_canonical().is_loopback()).then_some(Self(address))
+    }
+}
 
 /// Tells connections to finish what they do and go.
 pub(crate) type Draining = watch::Receiver<bool>;
@@ -146,7 +157,10 @@ async fn connection<S>(
     let heard = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let heard = Arc::clone(&heard);
-        move |request: Request<Incoming>| {
+        move |mut request: Request<Incoming>| {
+            if let Some(peer) = visit.peer.and_then(Peer::of) {
+                request.extensions_mut().insert(peer);
+            }
             heard.store(true, Ordering::Relaxed);
             let coding = Coding::of(visit, request.headers());
             let served = serve(Arc::clone(&core), Arc::clone(&door), visit, request);

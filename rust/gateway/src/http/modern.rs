@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer;
 use super::body::Body;
+use super::listener::Peer;
 use super::mcp::Accepts;
 use super::post::{self, LONG};
 use crate::call::Call;
@@ -134,14 +135,18 @@ fn admit(
             fault::invalid_params(format!("`{level}` in `params._meta` is no log level"))
         })?),
     };
-    Ok(Session::passing(
+    let session = Session::passing(
         core.sessions.number(),
         core.config.generation,
         scope.clone(),
         meta.client_capabilities().unwrap_or(RawJson::EMPTY_OBJECT),
         meta.client_info().unwrap_or(RawJson::EMPTY_OBJECT),
         level,
-    ))
+    );
+    if let Some(Peer(address)) = head.extensions.get() {
+        session.speaks_from(*address);
+    }
+    Ok(session)
 }
 
 /// Compares the headers of annotated arguments with the arguments.
@@ -377,6 +382,7 @@ fn answer_with(accepts: Accepts, answer: Answer) -> Response<Body> {
         Answer::Whole(bytes) => answer::json(StatusCode::OK, bytes),
         Answer::Failed(bytes, code) => answer::json(status(code), bytes),
         Answer::Pieces(pieces) => answer::pieces(pieces),
+        Answer::Refused(refused) => answer::refused(*refused),
         Answer::Nothing => answer::empty(StatusCode::ACCEPTED),
     }
 }

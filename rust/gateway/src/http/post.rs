@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 
 use super::answer::{self, SESSION_ID};
 use super::body::Body;
+use super::listener::Peer;
 use super::mcp::{Accepts, session};
 use super::modern;
 use crate::call::Call;
@@ -71,6 +72,9 @@ pub(super) async fn serve(
                     };
                 }
             };
+            if let Some(Peer(address)) = head.extensions.get() {
+                session.speaks_from(*address);
+            }
             match messages {
                 Batch::One(message) if message.kind() == Kind::Request => {
                     ask(core, &session, accepts, message).await
@@ -239,6 +243,7 @@ async fn ask(
             return match answer {
                 Answer::Whole(bytes) | Answer::Failed(bytes, _) => answer::json(StatusCode::OK, bytes),
                 Answer::Pieces(pieces) => answer::pieces(pieces),
+                Answer::Refused(refused) => answer::refused(*refused),
                 Answer::Nothing => {
                     let stream = call.open();
                     session.close_stream(stream);

@@ -1,18 +1,42 @@
-//! From a routed request to the server and back: the bytes pass, ids and names are replaced.
+//! From a routed request to the server and back: the bytes pass, ids and names are replaced. In this order: the
+//! limits, a place among the calls under way, and then as many attempts as it may have (`attempt.rs`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use backstay_mcp::{CallError, CallSink, Envelope, Era, Outgoing, Rewrite, RpcError};
-use tokio::time::Instant;
+use backstay_mcp::{Envelope, Era, Rewrite, RpcError};
 
-use super::{Answer, rounds};
+use super::attempt::{Attempts, Ended};
+use super::{Answer, Refused};
 use crate::call::Call;
 use crate::core::Core;
-use crate::fault;
-use crate::fleet::{Destination, Server};
-use crate::metrics::Golden;
+use crate::fleet::{Destination, Hints, Server};
+use crate::metrics::{Golden, Measure};
 use crate::modern::crossing;
+use crate::traffic::{NO_TOOL, Refusal, Slot, now};
+
+/// What a request is sent to.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    server: &'a Arc<Server>,
+    /// The tool, where it is one.
+    tool: Option<&'a str>,
+    slot: Slot,
+    hints: Hints,
+    golden: &'a Golden,
+}
+
+impl<'a> Target<'a> {
+    /// What is no tool call, and whether it reads only.
+    fn other(core: &Core, server: &'a Arc<Server>, hints: Hints) -> Self {
+        Self {
+            server,
+            tool: None,
+            slot: NO_TOOL,
+            hints,
+            golden: server.golden(&core.metrics),
+        }
+    }
+}
 
 /// A call of a tool or a prompt, by its name.
 pub(super) async fn named(
@@ -26,12 +50,18 @@ pub(super) async fn named(
         name: to.renamed.then_some(&*to.own),
         ..Rewrite::default()
     };
-    let golden = if tool {
-        to.golden(&core.metrics)
+    let target = if tool {
+        Target {
+            server: &to.server,
+            tool: Some(&to.own),
+            slot: to.slot,
+            hints: to.hints,
+            golden: to.golden(&core.metrics),
+        }
     } else {
-        to.server.golden(&core.metrics)
+        Target::other(core, &to.server, Hints::READS)
     };
-    send(core, call, request, &to.server, rewrite, golden)
+    send(core, call, request, target, &rewrite)
         .await
         .map(|(answer, _)| answer)
 }
@@ -47,15 +77,8 @@ pub(super) async fn located(
         uri: to.renamed.then_some(&*to.own),
         ..Rewrite::default()
     };
-    send(
-        core,
-        call,
-        request,
-        &to.server,
-        rewrite,
-        to.server.golden(&core.metrics),
-    )
-    .await
+    let target = Target::other(core, &to.server, Hints::READS);
+    send(core, call, request, target, &rewrite).await
 }
 
 /// A completion, by what it refers to.
@@ -71,16 +94,10 @@ pub(super) async fn referred(
         ref_uri: own.filter(|_| request.ref_uri().is_some()),
         ..Rewrite::default()
     };
-    send(
-        core,
-        call,
-        request,
-        &to.server,
-        rewrite,
-        to.server.golden(&core.metrics),
-    )
-    .await
-    .map(|(answer, _)| answer)
+    let target = Target::other(core, &to.server, Hints::READS);
+    send(core, call, request, target, &rewrite)
+        .await
+        .map(|(answer, _)| answer)
 }
 
 /// A request as it is.
@@ -90,128 +107,92 @@ pub(super) async fn whole(
     request: &Envelope,
     server: &Arc<Server>,
 ) -> Result<Answer, RpcError> {
-    send(
-        core,
-        call,
-        request,
-        server,
-        Rewrite::default(),
-        server.golden(&core.metrics),
-    )
-    .await
-    .map(|(answer, _)| answer)
-}
-
-/// What is left of the time for a call that may have waited for its instance; a moment at the least.
-fn left(server: &Server, began: Instant) -> Duration {
-    server
-        .route()
-        .call_timeout()
-        .saturating_sub(began.elapsed())
-        .max(Duration::from_secs(1))
+    // What it does is the server's to know, so it is done once.
+    let target = Target::other(core, server, Hints::default());
+    send(core, call, request, target, &Rewrite::NONE)
+        .await
+        .map(|(answer, _)| answer)
 }
 
 async fn send(
     core: &Arc<Core>,
     call: &Arc<Call>,
     request: &Envelope,
-    server: &Arc<Server>,
-    rewrite: Rewrite<'_>,
-    golden: &Golden,
+    to: Target<'_>,
+    rewrite: &Rewrite<'_>,
 ) -> Result<(Answer, bool), RpcError> {
-    let measure = golden.begin();
-    let began = Instant::now();
-    let picked = match core.pick(server, &call.session).await {
-        Ok(picked) => Ok(picked),
-        Err(_) if !core.is_settled() => {
-            Box::pin(core.settle(|_| server.is_settled())).await;
-            core.pick(server, &call.session).await
-        }
-        Err(error) => Err(error),
+    let measure = to.golden.begin();
+    let traffic = to.server.traffic();
+    if let Err(refusal) = traffic.admit(call.session.speaker(), to.slot, now()) {
+        return Ok((refuse(core, call, to, refusal, measure), true));
+    }
+    let _place = match traffic.enter(to.server.signals(&core.metrics)).await {
+        Ok(place) => place,
+        Err(refusal) => return Ok((refuse(core, call, to, refusal, measure), true)),
     };
-    let (instance, upstream) = match picked {
-        Ok(picked) => picked,
-        Err(error) => {
-            measure.failed("unavailable");
-            return Err(error);
-        }
-    };
-    let in_flight = instance.begin(call);
-    call.sent_to(&upstream);
-    let own = if upstream.is_modern() {
-        Era::Modern
-    } else {
-        Era::Legacy
-    };
-    let eras = (call.session.era, own);
-    let rewrite = match eras {
-        (Era::Modern, Era::Legacy) => match request.request_state() {
-            Some(state) => {
-                measure.failed("rpc");
-                return Err(core.modern.parked.why_unknown(&state));
-            }
-            None => crossing::to_legacy(rewrite),
-        },
-        _ => rewrite,
-    };
-    let message = Outgoing::Forward {
-        envelope: request,
+    let attempts = Attempts {
+        core,
+        call,
+        request,
+        server: to.server,
+        traffic: &traffic,
+        slot: to.slot,
+        may_repeat: to.hints.may_repeat(),
         rewrite,
     };
-    let outgoing = backstay_mcp::Call {
-        message,
-        tag: Some(call.tag),
-        timeout: Some(left(server, began)),
-        sink: Some(Arc::clone(call) as Arc<dyn CallSink>),
-        modern: match eras {
-            (_, Era::Legacy) => None,
-            _ => Some(Box::new(call.for_modern_server(&upstream))),
-        },
-    };
-    let outcome = match eras {
-        // Boxed: the future of every call would have to have room for it.
-        (Era::Legacy, Era::Modern) => {
-            match Box::pin(rounds::ask(call, &upstream, request, outgoing)).await {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    measure.failed("rpc");
-                    return Err(error);
-                }
-            }
-        }
-        _ => upstream.call(outgoing).await,
-    };
-    drop(in_flight);
-    match outcome {
-        Ok(reply) => {
+    match attempts.run().await {
+        Ended::Answered(reply, own) => {
             let is_error = reply.is_error();
             if is_error {
                 measure.failed("rpc");
             } else {
                 measure.answered();
             }
-            let answer = match eras {
+            let answer = match (call.session.era, own) {
                 (Era::Legacy, _) => Answer::Whole(reply.with_id(&call.id)),
                 (Era::Modern, Era::Legacy) => crossing::from_legacy(call, request, &reply),
                 (Era::Modern, Era::Modern) => crossing::unchanged(call, &reply),
             };
             Ok((answer, is_error))
         }
-        Err(CallError::Cancelled) => {
+        Ended::Cancelled => {
             measure.failed("cancelled");
             Ok((Answer::Nothing, true))
         }
-        Err(error) => {
-            measure.failed(error.class());
-            Err(match &error {
-                CallError::Closed { instance, reason } => {
-                    fault::lost(&server.service, instance, &reason.to_string())
-                }
-                CallError::Unreachable { reason, .. } => {
-                    fault::unavailable(&server.service, "unreachable", Some(reason), Some(1))
-                }
-                other => other.to_rpc(),
-            })
+        Ended::Failing(retry_after) => {
+            let refusal = Refusal::Failing { retry_after };
+            Ok((refuse(core, call, to, refusal, measure), true))
+        }
+        Ended::Unavailable(error) => {
+            measure.failed("unavailable");
+            Err(error)
+        }
+        Ended::Failed(class, error) => {
+            measure.failed(class);
+            Err(error)
         }
     }
+}
+
+/// The call does not go: says why, and when to come back.
+#[cold]
+fn refuse(
+    core: &Core,
+    call: &Call,
+    to: Target<'_>,
+    refusal: Refusal<'_>,
+    measure: Measure<'_>,
+) -> Answer {
+    measure.failed("refused");
+    to.server.signals(&core.metrics).refused(refusal.reason());
+    let error = refusal.error(&to.server.service, to.tool);
+    let error = match call.rounds() {
+        None => Answer::error(&call.id, &error),
+        Some(rounds) => Answer::error(&rounds.id(), &crossing::own_error(error)),
+    };
+    Answer::Refused(Box::new(Refused {
+        bytes: error.into_bytes(),
+        status: refusal.status(),
+        retry_after: refusal.retry_after(),
+    }))
 }

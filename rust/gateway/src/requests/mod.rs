@@ -1,6 +1,7 @@
 //! Requests of clients, by method. A call's way is: session (the caller has it) → route by name →
 //! authorise → limit → pick an instance → forward the bytes → stream the answer.
 
+mod attempt;
 mod forward;
 mod initialize;
 mod locate;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use backstay_mcp::{Envelope, RawJson, RpcError, jsonrpc};
 use bytes::Bytes;
+use http::StatusCode;
 
 pub(crate) use initialize::{Unopened, initialize};
 pub(crate) use notification::notified;
@@ -32,8 +34,19 @@ pub(crate) enum Answer {
     Failed(Bytes, i64),
     /// One message, in pieces that are sent one after the other.
     Pieces([Bytes; 3]),
+    /// An error that says when to come back; a status says so too, where the answer has one.
+    Refused(Box<Refused>),
     /// Nothing: it was called off.
     Nothing,
+}
+
+/// A call that was not let go.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) bytes: Bytes,
+    pub(crate) status: StatusCode,
+    /// In seconds.
+    pub(crate) retry_after: u64,
 }
 
 impl Answer {
@@ -50,6 +63,7 @@ impl Answer {
         match self {
             Self::Whole(bytes) | Self::Failed(bytes, _) => bytes,
             Self::Pieces(pieces) => pieces.concat().into(),
+            Self::Refused(refused) => refused.bytes,
             Self::Nothing => Bytes::new(),
         }
     }

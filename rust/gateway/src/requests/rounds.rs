@@ -39,9 +39,9 @@ pub(super) async fn ask(
                 edits
             }
         };
-        let rewrite = Rewrite {
+        let rewrite = &Rewrite {
             params: &params,
-            ..rewrite
+            ..*rewrite
         };
         let outgoing = backstay_mcp::Call {
             message: Outgoing::Forward {

@@ -7,8 +7,9 @@ mod stream;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use backstay_mcp::{Era, RawJson, Version};
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ pub(crate) use stream::{EventId, EventStream, Held, Keep, Reader};
 use crate::call::Call;
 use crate::capabilities::ClientCapabilities;
 use crate::log_level::LogLevel;
+use crate::traffic::key_of;
 
 /// Streams of finished calls kept for a client that comes back for them.
 const FINISHED_STREAMS: usize = 16;
@@ -29,6 +31,9 @@ const FINISHED_STREAMS: usize = 16;
 const FINISHED_BYTES: usize = 64 << 10;
 /// The stream that is not an answer: the client's GET.
 const GENERAL: u32 = 0;
+
+/// One hasher for all, so that an address has one hash.
+static FIXED: LazyLock<ahash::RandomState> = LazyLock::new(ahash::RandomState::new);
 
 /// What a session was opened on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +63,10 @@ pub(crate) struct Session {
     /// A modern client has no session: this stands for one request of it, and nobody finds it by its id.
     pub(crate) era: Era,
     pub(crate) version: Version,
+    /// What keeps it at an instance: a hash of its id.
+    pub(crate) key: u64,
+    /// What its client is told apart by: itself, or the address that it speaks from.
+    speaker: AtomicU64,
     pub(crate) capabilities: ClientCapabilities,
     /// `clientInfo`, as it was sent.
     pub(crate) client: RawJson,
@@ -102,6 +111,8 @@ impl Session {
     fn new(saved: &Saved, number: u64, generation: u32, now: u64) -> Option<Arc<Self>> {
         Some(Arc::new(Self {
             id: saved.id.as_str().into(),
+            key: key_of(&saved.id),
+            speaker: AtomicU64::new(key_of(&saved.id)),
             number,
             scope: saved
                 .service
@@ -133,6 +144,8 @@ impl Session {
     ) -> Arc<Self> {
         Arc::new(Self {
             id: Box::default(),
+            key: number,
+            speaker: AtomicU64::new(0),
             number,
             scope,
             era: Era::Modern,
@@ -183,6 +196,18 @@ impl Session {
             let _ = write!(label, "{byte:02x}");
         }
         label
+    }
+
+    /// Notes where its client speaks from. Sessions cost nothing, so a limit for each client counts addresses where
+    /// they tell clients apart.
+    pub(crate) fn speaks_from(&self, address: IpAddr) {
+        self.speaker
+            .store(FIXED.hash_one(address), Ordering::Relaxed);
+    }
+
+    /// Whose calls these are, as far as limits tell clients apart. Who somebody is will be authentication's to say.
+    pub(crate) fn speaker(&self) -> u64 {
+        self.speaker.load(Ordering::Relaxed)
     }
 
     /// The log level it asked for, if it asked.

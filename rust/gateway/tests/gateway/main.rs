@@ -22,3 +22,4 @@ mod pool;
 mod published;
 mod restart;
 mod support;
+mod traffic;

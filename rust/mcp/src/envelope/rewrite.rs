@@ -35,6 +35,23 @@ pub struct Rewrite<'a> {
     pub result: &'a [Edit<'a>],
 }
 
+impl Rewrite<'_> {
+    /// Everything as it is.
+    pub const NONE: Self = Self {
+        id: None,
+        name: None,
+        uri: None,
+        ref_name: None,
+        ref_uri: None,
+        progress_token: None,
+        reported_token: None,
+        request_id: None,
+        params: &[],
+        meta: &[],
+        result: &[],
+    };
+}
+
 /// What is put somewhere.
 #[derive(Clone, Copy)]
 pub(super) enum Piece<'a> {

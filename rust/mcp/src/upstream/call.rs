@@ -75,7 +75,7 @@ pub enum Outgoing<'a> {
         /// The client's request.
         envelope: &'a Envelope,
         /// What else to replace; `id` and `progress_token` in it are ignored.
-        rewrite: Rewrite<'a>,
+        rewrite: &'a Rewrite<'a>,
     },
 }
 
@@ -175,6 +175,8 @@ pub enum CallError {
         instance: String,
         /// Why.
         reason: CloseReason,
+        /// Whether it may have seen the call.
+        sent: bool,
     },
     /// Too much time went by without a sign of progress.
     #[error("`{instance}` did not answer within {after:?}")]
@@ -238,6 +240,8 @@ pub enum CallError {
         instance: String,
         /// Why.
         reason: String,
+        /// Whether it may have seen the call.
+        sent: bool,
     },
     /// An HTTP server answered with a status that is no answer to a call.
     #[error("`{instance}` answered {status}: {reason}")]
@@ -289,6 +293,12 @@ impl CallError {
 
     /// Whether the server certainly never saw the call, so that it may be tried elsewhere.
     pub fn never_sent(&self) -> bool {
-        matches!(self, Self::TooLarge { .. } | Self::Overloaded { .. })
+        matches!(
+            self,
+            Self::TooLarge { .. }
+                | Self::Overloaded { .. }
+                | Self::Closed { sent: false, .. }
+                | Self::Unreachable { sent: false, .. }
+        )
     }
 }

@@ -398,10 +398,11 @@ impl Core {
         }
     }
 
-    pub(super) fn closed_error(&self, reason: CloseReason) -> CallError {
+    pub(super) fn closed_error(&self, reason: CloseReason, sent: bool) -> CallError {
         CallError::Closed {
             instance: self.instance.clone(),
             reason,
+            sent,
         }
     }
 }

@@ -71,7 +71,7 @@ impl Core {
         };
         self.pending
             .enter(tag, sink, token)
-            .map_err(|reason| self.closed_error(reason))
+            .map_err(|reason| self.closed_error(reason, false))
     }
 
     /// Sends a request that has its id and waits for its answer.
@@ -180,7 +180,7 @@ impl Core {
             tokio::select! {
                 biased;
                 outcome = &mut answer => {
-                    return outcome.unwrap_or_else(|_| Err(self.closed_error(CloseReason::Closed)));
+                    return outcome.unwrap_or_else(|_| Err(self.closed_error(CloseReason::Closed, true)));
                 }
                 outcome = &mut drive, if driving => {
                     outcome?;
@@ -229,7 +229,8 @@ impl Core {
                 limit: self.limits.max_bytes,
             },
             Refused::Closed => {
-                self.closed_error(self.pending.closed().unwrap_or(CloseReason::Closed))
+                let reason = self.pending.closed().unwrap_or(CloseReason::Closed);
+                self.closed_error(reason, false)
             }
         }
     }
@@ -265,7 +266,7 @@ impl Outgoing<'_> {
                         id: Some(&id),
                         progress_token: Some(&id),
                         meta: edits.as_ref().map_or(rewrite.meta, |edits| &edits[..]),
-                        ..*rewrite
+                        ..**rewrite
                     },
                     out,
                 );
@@ -285,7 +286,7 @@ impl Outgoing<'_> {
                     &Rewrite {
                         id: Some(&id),
                         progress_token: Some(&id),
-                        ..*rewrite
+                        ..**rewrite
                     },
                     out,
                 );

@@ -301,6 +301,7 @@ fn call_error(core: &Core, asked: &'static str, error: CallError) -> HandshakeEr
         CallError::Closed {
             instance,
             reason: CloseReason::Io(reason),
+            ..
         } => HandshakeError::BadTarget { instance, reason },
         CallError::Closed { instance, .. } => HandshakeError::Exited {
             instance,
@@ -324,9 +325,9 @@ fn call_error(core: &Core, asked: &'static str, error: CallError) -> HandshakeEr
             reason: "which is not an object".to_owned(),
             shown,
         },
-        CallError::Unreachable { instance, reason } => {
-            HandshakeError::Unreachable { instance, reason }
-        }
+        CallError::Unreachable {
+            instance, reason, ..
+        } => HandshakeError::Unreachable { instance, reason },
         CallError::Http {
             instance,
             status,

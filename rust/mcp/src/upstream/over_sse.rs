@@ -168,6 +168,7 @@ impl SseLink {
             .map_err(|error| CallError::Unreachable {
                 instance: instance(),
                 reason: format!("{} at {}", describe(&error), self.place.uri),
+                sent: !error.is_connect(),
             })?;
         let (parts, body) = response.into_parts();
         let said = read_whole(body, EXPLANATION).await.unwrap_or_default();

@@ -220,6 +220,7 @@ impl Pending {
             let _ = waiting.answer.send(Err(CallError::Closed {
                 instance: instance.to_owned(),
                 reason: reason.clone(),
+                sent: true,
             }));
         }
         true

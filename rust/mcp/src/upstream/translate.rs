@@ -55,7 +55,8 @@ impl Upstream {
                 return outcome;
             }
         };
-        Reply::made(&outcome).ok_or_else(|| self.core.closed_error(super::CloseReason::Closed))
+        Reply::made(&outcome)
+            .ok_or_else(|| self.core.closed_error(super::CloseReason::Closed, true))
     }
 
     /// Whether it still answers: what `ping` is for.

@@ -366,7 +366,7 @@ pub fn forward(envelope: &Envelope, tag: Option<CallTag>) -> Call<'_> {
     Call {
         message: Outgoing::Forward {
             envelope,
-            rewrite: Rewrite::default(),
+            rewrite: &Rewrite::NONE,
         },
         tag,
         timeout: None,

@@ -104,6 +104,7 @@ impl HttpLink {
                 instance: core.instance.clone(),
                 reason: "it was replaced by a modern server while the call was under way"
                     .to_owned(),
+                sent: true,
             });
         }
         let response = self.post(core, Some(&info), body).await?;

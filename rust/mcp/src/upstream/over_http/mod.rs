@@ -178,6 +178,7 @@ impl HttpLink {
             .map_err(|error| CallError::Unreachable {
                 instance: core.instance.clone(),
                 reason: format!("{} at {}", describe(&error), self.address.uri),
+                sent: !error.is_connect(),
             })
     }
 

@@ -85,6 +85,8 @@ impl HttpLink {
                 .map_err(|error| CallError::Unreachable {
                     instance: core.instance.clone(),
                     reason: format!("it had forgotten the session, and then: {error}"),
+                    // A server that does not know the session has done nothing in it.
+                    sent: false,
                 })?;
             let info = Arc::clone(&core.info.read());
             core.inbound.renewed(&info);
