@@ -1,5 +1,7 @@
 //! Comparisons with what a user would otherwise take: `cargo bench`.
 
+pub mod echo;
+pub mod proxy;
 pub mod traces;
 
 use std::path::Path;

@@ -18,7 +18,6 @@
 
 mod load;
 mod middle;
-mod server;
 
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ fn main() {
         .filter(|arg| !arg.starts_with("--") && arg.parse::<f64>().is_err())
         .collect();
     let turn = Duration::from_secs_f64(seconds) / ROUNDS;
-    let upstream = server::over_http();
+    let upstream = middle::over_http();
     let dir = tempfile::tempdir().unwrap();
     let nginx = Middle::nginx(upstream, &dir.path().join("nginx"));
     if nginx.is_none() {

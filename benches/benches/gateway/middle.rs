@@ -1,6 +1,5 @@
 //! What stands between clients and server: nothing, a bare proxy, the gateway. Each on one thread.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -9,18 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use backstay_benches::echo::{self, Echo};
+use backstay_benches::proxy;
 use backstay_gateway::{Event, Gateway, GatewayConfig, Routes};
+use backstay_mcp::Pipes;
 use backstay_telemetry::Registry;
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
-
-use crate::server;
 
 /// See the module.
 pub struct Middle {
@@ -76,23 +69,8 @@ impl Middle {
     pub fn proxy(upstream: SocketAddr) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
         let thread = thread("proxy", async move {
-            let mut connector = HttpConnector::new();
-            connector.set_nodelay(true);
-            let client: Client<_, Incoming> =
-                Client::builder(TokioExecutor::new()).build(connector);
-            let listener = TcpListener::from_std(listener).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                let _ = stream.set_nodelay(true);
-                let client = client.clone();
-                let service = service_fn(move |request| proxied(client.clone(), upstream, request));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .pipeline_flush(true)
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
+            proxy::serve(upstream, listener).await;
         });
         Self {
             name: "hyper proxy",
@@ -197,7 +175,7 @@ impl Middle {
             gateway.listen_tcp(OwnedFd::from(listener)).unwrap();
             gateway.set_routes(routes);
             if transport == "stdio" {
-                gateway.attach("s.1", server::over_stdio(), Bytes::new());
+                gateway.attach("s.1", over_stdio(), Bytes::new());
             } else {
                 gateway.connect("s.1");
             }
@@ -228,16 +206,23 @@ impl Middle {
     }
 }
 
-async fn proxied(
-    client: Client<HttpConnector, Incoming>,
-    upstream: SocketAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response<Incoming>, Infallible> {
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    *request.uri_mut() = Uri::try_from(format!("http://{upstream}{path}")).unwrap();
-    // The bench has nothing to say to a client whose server is gone.
-    Ok(client.request(request).await.unwrap())
+/// The server over HTTP, on a thread of its own.
+pub fn over_http() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread("server", echo::serve_http(Echo::new(1, None), listener));
+    address
+}
+
+/// The server at the other end of pipes.
+fn over_stdio() -> Pipes {
+    let (stdin, to_server) = std::io::pipe().unwrap();
+    let (from_server, stdout) = std::io::pipe().unwrap();
+    let journal = rustix::fs::memfd_create("journal", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    std::thread::spawn(move || echo::serve_pipes(&Echo::new(1, None), stdin, stdout));
+    Pipes {
+        stdin: to_server.into(),
+        stdout: from_server.into(),
+        journal,
+    }
 }
