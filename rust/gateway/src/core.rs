@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::config::GatewayConfig;
 use crate::event::{Event, EventSink};
 use crate::fleet::{Publisher, Server, State, View};
+use crate::http::Connections;
 use crate::metrics::Metrics;
 use crate::modern::Modern;
 use crate::published::Published;
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) config: GatewayConfig,
     pub(crate) sessions: Sessions,
     pub(crate) modern: Modern,
+    pub(crate) connections: Connections,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Registry,
     pub(crate) runtime: Handle,
@@ -72,6 +74,7 @@ impl Core {
     ) -> std::io::Result<Arc<Self>> {
         let core = Arc::new(Self {
             sessions: Sessions::open(&config)?,
+            connections: Connections::default(),
             modern: Modern::new(config.generation, config.max_sessions),
             metrics: Metrics::new(&registry).map_err(std::io::Error::other)?,
             published: Published::new(&registry).map_err(std::io::Error::other)?,

@@ -29,7 +29,7 @@ pub(super) struct Accepts {
 }
 
 impl Accepts {
-    fn read(headers: &HeaderMap) -> Self {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
         let mut accepts = Self {
             json: false,
             events: false,
@@ -232,7 +232,7 @@ fn spoken(headers: &HeaderMap) -> Result<Speaks, Response<Body>> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
         return false;

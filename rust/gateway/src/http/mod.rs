@@ -11,6 +11,7 @@ mod modern;
 mod page;
 mod post;
 mod secure;
+mod sse;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,10 +31,12 @@ pub(crate) use forward::connect;
 use guard::{Guard, Refusal};
 pub(crate) use listener::{serve_tcp, serve_unix};
 pub(crate) use secure::Secured;
+pub(crate) use sse::Connections;
 
 use crate::config::GatewayConfig;
 use crate::core::Core;
 use crate::published::{self, Found};
+use crate::session::Scope;
 
 /// Whom a listener lets in.
 #[derive(Debug)]
@@ -161,11 +164,16 @@ async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Res
     let compared = matches!(door, Door::Guarded(_));
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
-        "/mcp" => mcp::serve(core, crate::session::Scope::Fleet, compared, request).await,
+        "/mcp" => mcp::serve(core, Scope::Fleet, compared, request).await,
+        "/sse" if reads => sse::open(core, Scope::Fleet, &request),
+        "/messages" if request.method() == Method::POST => Box::pin(sse::take(core, request)).await,
+        "/messages" => not_allowed("POST"),
         "/healthz" if reads => answer::text(StatusCode::OK, "ok\n"),
         "/readyz" if reads => page::ready(core),
         "/metrics" if reads => metrics(core, &request),
-        "/" | "/mcp/" | "/healthz" | "/readyz" | "/metrics" if !reads => not_allowed("GET, HEAD"),
+        "/" | "/mcp/" | "/sse" | "/healthz" | "/readyz" | "/metrics" if !reads => {
+            not_allowed("GET, HEAD")
+        }
         // Boxed, so that they do not make the future of every request large.
         "/" => Box::pin(page::home(core, &request)).await,
         _ if path.starts_with("/.well-known/") => {
@@ -189,8 +197,21 @@ async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Res
                 Ok(scope) => mcp::serve(core, scope, compared, request).await,
                 Err(answer) => answer,
             },
-            None => answer::text(StatusCode::NOT_FOUND, "nothing here; MCP is at /mcp\n"),
+            None => other(core, &request).await,
         },
+    }
+}
+
+/// `/sse/<service>`, or nothing.
+async fn other(core: &Arc<Core>, request: &Request<Incoming>) -> Response<Body> {
+    let reads = request.method() == Method::GET;
+    let service = request.uri().path().strip_prefix("/sse/");
+    match service.filter(|service| !service.is_empty() && reads) {
+        Some(service) => match page::scope(core, service).await {
+            Ok(scope) => sse::open(core, scope, request),
+            Err(answer) => answer,
+        },
+        None => answer::text(StatusCode::NOT_FOUND, "nothing here; MCP is at /mcp\n"),
     }
 }
 
@@ -203,6 +224,8 @@ fn is_own(path: &str) -> bool {
     let own = [
         "",
         "mcp",
+        "sse",
+        "messages",
         "api",
         "healthz",
         "readyz",

@@ -33,7 +33,7 @@ use crate::call::Call;
 use crate::core::Core;
 use crate::fault;
 use crate::requests::{self, Answer, Unopened};
-use crate::session::{Busy, Keep, Scope, Session};
+use crate::session::{Busy, Keep, Lasting, Scope, Session};
 
 /// An answer that takes longer becomes a stream, before anything between takes the connection for dead.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -168,7 +168,7 @@ async fn read(
 }
 
 async fn open(core: &Arc<Core>, scope: Scope, message: &Envelope) -> Response<Body> {
-    match requests::initialize(core, scope, message).await {
+    match requests::initialize(core, scope, message, Lasting::OnItsOwn).await {
         Ok((session, bytes)) => {
             let mut answer = answer::json(StatusCode::OK, bytes);
             if let Ok(id) = HeaderValue::from_str(&session.id) {
@@ -195,7 +195,7 @@ async fn open(core: &Arc<Core>, scope: Scope, message: &Envelope) -> Response<Bo
 }
 
 /// A notification, or an answer to what a server asked.
-fn tell(core: &Arc<Core>, session: &Arc<Session>, message: &Envelope) {
+pub(super) fn tell(core: &Arc<Core>, session: &Arc<Session>, message: &Envelope) {
     match message.kind() {
         Kind::Notification => requests::notified(core, session, message),
         // That nobody waits for an answer any more is not the client's fault.
@@ -270,7 +270,7 @@ fn finish(call: &Call, stream: &crate::session::EventStream, answer: Answer) {
     call.session.close_stream(stream);
 }
 
-fn begin(
+pub(super) fn begin(
     core: &Core,
     session: &Arc<Session>,
     message: &Envelope,

@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use listeners::Listeners;
 use parked::Parked;
 
-use crate::session::{Scope, Session, Sessions, TooMany};
+use crate::session::{Lasting, Scope, Session, Sessions, TooMany};
 
 /// What the gateway keeps for modern clients.
 #[derive(Debug)]
@@ -60,7 +60,13 @@ impl Modern {
         }
         let empty = RawJson::EMPTY_OBJECT;
         let opened = sessions
-            .create(Scope::Fleet, Version::LATEST, &empty, &empty)
+            .create(
+                Scope::Fleet,
+                Version::LATEST,
+                &empty,
+                &empty,
+                Lasting::OnItsOwn,
+            )
             .await?;
         *holder = Some(Arc::clone(&opened));
         Ok(opened)

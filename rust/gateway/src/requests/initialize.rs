@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::capabilities;
 use crate::core::Core;
 use crate::fault;
-use crate::session::{Scope, Session};
+use crate::session::{Lasting, Scope, Session};
 
 /// Instructions of many servers are joined up to this length.
 const MOST_INSTRUCTIONS: usize = 16 << 10;
@@ -43,6 +43,7 @@ pub(crate) async fn initialize(
     core: &Arc<Core>,
     scope: Scope,
     request: &Envelope,
+    lasting: Lasting,
 ) -> Result<(Arc<Session>, Bytes), Unopened> {
     let id = request.id().unwrap_or(RawJson::NULL);
     let params: Params = request
@@ -77,6 +78,7 @@ pub(crate) async fn initialize(
             version,
             &object(params.capabilities),
             &object(params.client_info),
+            lasting,
         )
         .await
         .map_err(|_| Unopened::Full)?;

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use asked::Asked;
 pub(crate) use asked::Report;
 pub(crate) use journal::{Record, Saved};
-pub(crate) use store::{Sessions, TooMany};
+pub(crate) use store::{Lasting, Sessions, TooMany, fresh_id};
 pub(crate) use stream::{EventId, EventStream, Held, Keep, Reader};
 
 use crate::call::Call;
@@ -71,6 +71,8 @@ pub(crate) struct Session {
     /// `clientInfo`, as it was sent.
     pub(crate) client: RawJson,
     generation: u32,
+    /// It ends with its stream, so no later daemon is to know it.
+    fleeting: bool,
     /// Milliseconds of the store's clock at its last use.
     used: AtomicU64,
     /// The log level it asked for; see [`LogLevel::code`].
@@ -108,7 +110,13 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    fn new(saved: &Saved, number: u64, generation: u32, now: u64) -> Option<Arc<Self>> {
+    fn new(
+        saved: &Saved,
+        number: u64,
+        generation: u32,
+        fleeting: bool,
+        now: u64,
+    ) -> Option<Arc<Self>> {
         Some(Arc::new(Self {
             id: saved.id.as_str().into(),
             key: key_of(&saved.id),
@@ -123,6 +131,7 @@ impl Session {
             capabilities: ClientCapabilities::read(&saved.capabilities),
             client: RawJson::parse(saved.client.get().to_owned()).ok()?,
             generation,
+            fleeting,
             used: AtomicU64::new(now),
             level: AtomicU8::new(saved.level),
             asked: Asked::new(generation),
@@ -153,6 +162,7 @@ impl Session {
             capabilities: ClientCapabilities::of(capabilities),
             client,
             generation,
+            fleeting: true,
             used: AtomicU64::new(0),
             level: AtomicU8::new(level.map_or(0, LogLevel::code)),
             asked: Asked::new(generation),
@@ -169,6 +179,9 @@ impl Session {
     }
 
     fn saved(&self) -> Option<Saved> {
+        if self.fleeting {
+            return None;
+        }
         Some(Saved {
             id: self.id.to_string(),
             service: match &self.scope {
@@ -310,6 +323,11 @@ impl Session {
                 .general
                 .get_or_insert_with(|| EventStream::new(self.generation, GENERAL, None)),
         )
+    }
+
+    /// Everything is said on this stream (HTTP+SSE).
+    pub(crate) fn speak_on(&self, stream: &Arc<EventStream>) {
+        self.streams.lock().general = Some(Arc::clone(stream));
     }
 
     /// Whether the client listens on its GET stream now.

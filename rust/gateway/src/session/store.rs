@@ -22,6 +22,15 @@ const STALE: Duration = Duration::from_secs(300);
 /// Resources one session may subscribe to.
 const MOST_SUBSCRIPTIONS: usize = 1024;
 
+/// How long a session is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// Until it is ended or unused for long, daemon or no daemon.
+    OnItsOwn,
+    /// As long as its one stream.
+    WithItsStream,
+}
+
 /// No place for another session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
@@ -77,14 +86,20 @@ impl Sessions {
             ended: OnceLock::new(),
         };
         for saved in saved.iter().take(config.max_sessions) {
-            sessions.add(saved);
+            sessions.add(saved, Lasting::OnItsOwn);
         }
         Ok(sessions)
     }
 
-    fn add(&self, saved: &Saved) -> Option<Arc<Session>> {
+    fn add(&self, saved: &Saved, lasting: Lasting) -> Option<Arc<Session>> {
         let number = self.number();
-        let session = Session::new(saved, number, self.generation, self.now())?;
+        let session = Session::new(
+            saved,
+            number,
+            self.generation,
+            lasting == Lasting::WithItsStream,
+            self.now(),
+        )?;
         self.levels[level_index(session.level())].fetch_add(1, Ordering::Relaxed);
         for instance in &saved.instances {
             self.claims.insert(instance.as_str().into(), number);
@@ -118,6 +133,7 @@ impl Sessions {
         version: Version,
         capabilities: &RawJson,
         client: &RawJson,
+        lasting: Lasting,
     ) -> Result<Arc<Session>, TooMany> {
         if self.live.len() >= self.most && !self.evict() {
             return Err(TooMany);
@@ -135,8 +151,10 @@ impl Sessions {
             subscriptions: std::collections::BTreeSet::new(),
             instances: std::collections::BTreeSet::new(),
         };
-        let session = self.add(&saved).ok_or(TooMany)?;
-        self.journal.write(&Record::New(saved)).await;
+        let session = self.add(&saved, lasting).ok_or(TooMany)?;
+        if lasting == Lasting::OnItsOwn {
+            self.journal.write(&Record::New(saved)).await;
+        }
         Ok(session)
     }
 
@@ -348,7 +366,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// 128 random bits in 22 visible characters.
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     let mut secret = [0; 16];
     rand::rng().fill_bytes(&mut secret);
     URL_SAFE_NO_PAD.encode(secret)
@@ -370,7 +388,13 @@ mod tests {
     async fn open(sessions: &Sessions, scope: Scope) -> Result<Arc<Session>, TooMany> {
         let roots = RawJson::parse(r#"{"roots":{"listChanged":true}}"#).unwrap();
         sessions
-            .create(scope, Version::V2025_06_18, &roots, &RawJson::EMPTY_OBJECT)
+            .create(
+                scope,
+                Version::V2025_06_18,
+                &roots,
+                &RawJson::EMPTY_OBJECT,
+                Lasting::OnItsOwn,
+            )
             .await
     }
 

@@ -18,6 +18,7 @@ mod messages;
 mod modern;
 mod modern_changes;
 mod modern_server;
+mod old_sse;
 mod pool;
 mod published;
 mod restart;

@@ -107,6 +107,12 @@ impl EventStream {
         }
     }
 
+    /// Adds an event that is no message.
+    pub(crate) fn event(&self, name: &str, data: &str) {
+        let frame = format!("event: {name}\ndata: {data}\n\n");
+        self.state.lock().backlog.push(frame.into(), Keep::Always);
+    }
+
     /// Adds the event without data that lets a client resume a stream on which nothing has come yet.
     pub(crate) fn prime(&self) {
         self.push(b"", Keep::Always);
