@@ -396,6 +396,14 @@ async fn a_call_called_off_is_told_to_the_server() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_closed_ends_its_stream() {
+    let (upstream, mut server, _kept, _ear, stream) = connected().await;
+    upstream.close().await;
+    let ended = server.expect("notifications/cancelled").await;
+    assert_eq!(ended["params"]["requestId"], stream["id"]);
+}
+
+#[tokio::test]
 async fn a_request_of_a_modern_server_is_never_answered() {
     let (upstream, mut server, _kept, _ear, _) = connected().await;
     server

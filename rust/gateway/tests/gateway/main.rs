@@ -21,6 +21,7 @@ mod modern_server;
 mod old_sse;
 mod pool;
 mod published;
+mod replaced;
 mod restart;
 mod support;
 mod traffic;

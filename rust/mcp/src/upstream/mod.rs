@@ -243,6 +243,10 @@ impl Upstream {
     /// Ends the connection: calls in flight end with an error. Over stdio this closes our copy of stdin and leaves the
     /// process alone; over HTTP the session is deleted.
     pub async fn close(&self) {
+        // A process that lives on need not go on telling what nobody hears.
+        for stream in self.core.subscription.streams() {
+            self.core.send_cancelled(stream, None);
+        }
         self.core.close(&CloseReason::Closed);
         self.core.link.farewell(&self.core, FAREWELL).await;
         for task in &self.tasks {

@@ -25,6 +25,8 @@ const LISTEN: &str = "subscriptions/listen";
 /// When a stream that ended is opened again, and how that grows.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// A stream that lasted so long was worth having: it was a time-out, somewhere on the way, that ended it.
+const LASTED: Duration = Duration::from_secs(10);
 /// How long a server may take to acknowledge a stream before it is held to be open without that.
 const ACKNOWLEDGE: Duration = Duration::from_secs(10);
 /// A stream is not answered for as long as it is wanted.
@@ -189,10 +191,9 @@ fn is_final(error: &RpcError) -> bool {
     matches!(error.code, METHOD_NOT_FOUND | INVALID_PARAMS)
 }
 
-/// Waits before a stream is opened again; gives how long to wait next time. One that lasted was worth having, one that
-/// ends at once is asked for less and less.
+/// Waits before a stream is opened again; gives how long to wait next time.
 async fn pause(wait: Duration, begun: Instant) -> Duration {
-    let wait = if begun.elapsed() > LONGEST_RETRY {
+    let wait = if begun.elapsed() > LASTED {
         RETRY
     } else {
         wait

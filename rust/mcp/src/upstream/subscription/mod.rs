@@ -177,6 +177,11 @@ impl Subscription {
             .map_or(Told::Stale, |message| Told::Ours(Box::new(message)))
     }
 
+    /// The streams that are open or being opened.
+    pub(super) fn streams(&self) -> Vec<u64> {
+        self.live.lock().clone()
+    }
+
     /// Whether an id is that of a stream that is open or being opened.
     pub(super) fn is_live(&self, id: u64) -> bool {
         self.live.lock().contains(&id)
