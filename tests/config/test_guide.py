@@ -11,7 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Load
 
-GUIDE = (Path(__file__).parents[2] / "docs/guide/stack-file.md").read_text()
+GUIDES = Path(__file__).parents[2] / "docs/guide"
+GUIDE = "\n".join((GUIDES / page).read_text() for page in ("stack-file.md", "limits.md", "caching.md"))
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 
 

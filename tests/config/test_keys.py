@@ -55,6 +55,7 @@ SECRET = (
     "services: {a: {command: x, environment: {S: '{{ secrets.s }}'}, secrets: [HERE]}}"
 )
 TRAFFIC = "services: {a: {command: x, mcp: {transport: stdio}, traffic: {HERE}}}"
+CACHE = "services: {a: {command: x, mcp: {transport: stdio}, cache: {HERE}}}"
 LIMITS = TRAFFIC.replace("HERE", "limits: [{HERE}]")
 QUEUE = TRAFFIC.replace("HERE", "concurrency: {HERE}")
 BREAKER = TRAFFIC.replace("HERE", "breaker: {HERE}")
@@ -222,6 +223,17 @@ KEYS: dict[str, tuple[str, str, str]] = {
         "",
         "traffic: {retries: false}",
     ),
+    "ServiceFile.cache": (PLAIN, "mcp: {transport: stdio}", "mcp: {transport: stdio}, cache: true"),
+    "Cache.disable": (CACHE, "", "disable: true"),
+    "Cache.ttl": (CACHE, "", "ttl: 3s"),
+    "Cache.negative": (CACHE, "", "negative: 3s"),
+    "Cache.tools": (CACHE, "", "tools: [a]"),
+    "Cache.resources": (CACHE, "", "resources: [a]"),
+    "Cache.shared": (CACHE, "", "shared: true"),
+    "Cache.invalidates": (CACHE, "", "invalidates: {a: [b]}"),
+    "Cache.warm": (CACHE, "", "warm: ./calls.jsonl"),
+    "Gateway.cache": (GATEWAY, "", "cache: 1M"),
+    "GatewayCache.memory": (GATEWAY, "cache: {memory: 1M}", "cache: {memory: 2M}"),
     "ServiceFile.traffic": (
         PLAIN,
         "mcp: {transport: stdio}",

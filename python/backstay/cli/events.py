@@ -26,6 +26,9 @@ COLORS = {
     "lost": RED,
     "exited": YELLOW,
     "rolled_back": YELLOW,
+    "opened": RED,
+    "ejected": RED,
+    "returned": GREEN,
     "ready": GREEN,
 }
 

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from backstay.config.models import scalars
 from backstay.config.models.base import Model
+from backstay.config.models.cache import Cache, read_invalidates
 from backstay.config.models.deploy import Device, Reservations, read_device_count
 from backstay.config.models.environment import read_environment
 from backstay.config.models.healthcheck import Healthcheck, HttpProbe, read_command, read_port_reference
@@ -58,6 +59,7 @@ TITLES: Final[dict[type[BaseModel], str]] = {
     Publish: "`services.NAME.publish`",
     Tls: "`gateway.tls` and `services.NAME.publish.tls`",
     Traffic: "`services.NAME.traffic`",
+    Cache: "`services.NAME.cache`",
     RateLimit: "`services.NAME.traffic.limits[]`",
     Gateway: "`gateway`",
     PortRange: "`ports`",
@@ -79,6 +81,7 @@ WORDS: Final[dict[Any, str]] = {
     read_environment: "map, or list of `NAME=value`",
     read_device_count: "whole number or `all`",
     read_rate: "rate",
+    read_invalidates: "map of names to lists of texts",
     read_at_least_one: "whole number",
 }
 

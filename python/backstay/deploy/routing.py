@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backstay.config.models import Traffic
 from backstay.deploy.build import server_url
 from backstay.deploy.state import Fleet, Goal, Instance, Phase, Stage
 from backstay.deploy.traffic import traffic
-from backstay.engines.spec import Pool, Published, Routes, ServerRoute, Upstream
+from backstay.engines.spec import Cache, Pool, Published, Routes, ServerRoute, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +49,8 @@ def routes(
         route = _route(found, serving, stack, config, ports, headers, era)
         if route is not None:
             servers.append(route)
-    return Routes(tuple(servers), tuple(published))
+    kept = {"memory": stack.gateway.cache.memory} if stack else None
+    return Routes(tuple(servers), tuple(published), kept)
 
 
 def _published(
@@ -85,6 +87,24 @@ def _pool(found: Found) -> Pool | None:
     if pool is None:
         return None
     return Pool(pool.spare, pool.most, found.stage is Stage.SETTLED and not found.paused, found.cramped)
+
+
+def _cache(found: Found, service: Service, stack: Stack | None) -> Cache | None:
+    """Say which of a server's answers are kept."""
+    kept = service.cache
+    if kept is None or kept.disable or found.target is None:
+        return None
+    folder = stack.dir if stack else Path()
+    return Cache(
+        revision=found.target.revision.number,
+        ttl_ms=round(kept.ttl * 1000),
+        negative_ms=round(kept.negative * 1000),
+        tools=kept.tools,
+        resources=kept.resources,
+        shared=kept.shared,
+        invalidates=dict(kept.invalidates),
+        warm=str(folder / kept.warm) if kept.warm else None,
+    )
 
 
 def _route(
@@ -124,4 +144,5 @@ def _route(
         start_timeout_ms=round(mcp.start_timeout * 1000),
         call_timeout_ms=round(mcp.call_timeout * 1000),
         traffic=traffic((shown or of_target).traffic.over(stack.gateway.traffic if stack else Traffic())),
+        cache=_cache(found, shown or of_target, stack),
     )

@@ -28,7 +28,7 @@ __all__ = ["PortTable", "Wanted", "port_references", "wanted_of"]
 
 NOT_OF_THE_PROCESS: Final = {
     *("name", "depends_on", "profiles", "deploy", "mcp", "env_file"),
-    *("publish", "traffic"),
+    *("publish", "traffic", "cache"),
 }
 NOT_OF_THE_SERVER: Final = {"tools", "prefix", "session", "call_timeout", "start_timeout", "max_sessions"}
 DIGITS: Final = 12

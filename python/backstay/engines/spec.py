@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "Cache",
     "InstanceSpec",
     "LogPolicy",
     "Pool",
@@ -131,6 +132,20 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """Which answers of a server are kept; the parts are those of `rust/gateway/src/answers/route.rs`."""
+
+    revision: int
+    ttl_ms: int
+    negative_ms: int
+    tools: tuple[str, ...] | None
+    resources: tuple[str, ...]
+    shared: bool
+    invalidates: dict[str, tuple[str, ...]]
+    warm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerRoute:
     """One server behind the gateway."""
 
@@ -144,6 +159,7 @@ class ServerRoute:
     start_timeout_ms: int = 60_000
     call_timeout_ms: int = 60_000
     traffic: Traffic | None = None
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +184,7 @@ class Routes:
 
     servers: tuple[ServerRoute, ...] = ()
     published: tuple[Published, ...] = ()
+    cache: dict[str, int] | None = None
 
     def dump(self) -> bytes:
         """Write it as Rust reads it."""

@@ -9,6 +9,7 @@ use std::time::Duration;
 use backstay_mcp::Era;
 use serde::{Deserialize, Serialize};
 
+use crate::answers::{CacheConfig, CacheRoute};
 use crate::published::{PublishedRoute, TlsFiles};
 use crate::traffic::TrafficRoute;
 
@@ -92,6 +93,9 @@ pub struct Routes {
     /// Plain services that clients reach through it, in any order.
     #[serde(default)]
     pub published: Vec<PublishedRoute>,
+    /// What the answers that are kept have in common.
+    #[serde(default, deserialize_with = "or_default")]
+    pub cache: CacheConfig,
 }
 
 /// One MCP server of the fleet.
@@ -126,6 +130,9 @@ pub struct ServerRoute {
     /// How calls to it are balanced, limited and protected.
     #[serde(default, deserialize_with = "or_default")]
     pub traffic: TrafficRoute,
+    /// Which of its answers are kept; none where nothing is said.
+    #[serde(default)]
+    pub cache: Option<CacheRoute>,
 }
 
 /// Nothing said is said by leaving it out or by `null`.

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
+use crate::answers::Answers;
 use crate::config::GatewayConfig;
 use crate::event::{Event, EventSink};
 use crate::fleet::{Publisher, Server, State, View};
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) modern: Modern,
     pub(crate) connections: Connections,
     pub(crate) metrics: Metrics,
+    /// Answers that are kept.
+    pub(crate) answers: Answers,
     pub(crate) registry: Registry,
     pub(crate) runtime: Handle,
     pub(crate) publisher: Publisher,
@@ -77,6 +80,7 @@ impl Core {
             connections: Connections::default(),
             modern: Modern::new(config.generation, config.max_sessions),
             metrics: Metrics::new(&registry).map_err(std::io::Error::other)?,
+            answers: Answers::default(),
             published: Published::new(&registry).map_err(std::io::Error::other)?,
             registry,
             runtime,
@@ -191,6 +195,9 @@ impl Core {
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 sessions")]
     fn gauge(&self) {
         self.metrics.sessions.set(self.sessions.len() as f64);
+        let kept = self.answers.stats();
+        self.metrics.traffic.kept.set(kept.entries as f64);
+        self.metrics.traffic.kept_bytes.set(kept.cost as f64);
         for server in self.servers().values() {
             let mut states = [
                 ("starting", 0.0),
@@ -245,7 +252,7 @@ impl Core {
             }
         }
         let service = &*server.service;
-        let metrics = &self.metrics;
+        let metrics = &self.metrics.traffic;
         metrics.breakers.with(&[service, "open"]).set(open);
         metrics
             .breakers

@@ -3,7 +3,7 @@
 use crate::config::ToolFilter;
 
 /// Whether the whole of `name` matches `pattern`. Linear in practice, quadratic at worst; no recursion.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
@@ -32,11 +32,15 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|&c| c == '*')
 }
 
+/// Whether one of the patterns matches.
+pub(crate) fn any(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, name))
+}
+
 impl ToolFilter {
     /// Whether the tool of this name is offered.
     pub fn offers(&self, name: &str) -> bool {
-        (self.allow.is_empty() || self.allow.iter().any(|pattern| matches(pattern, name)))
-            && !self.deny.iter().any(|pattern| matches(pattern, name))
+        (self.allow.is_empty() || any(&self.allow, name)) && !any(&self.deny, name)
     }
 }
 

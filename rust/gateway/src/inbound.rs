@@ -106,6 +106,21 @@ impl FromServer {
         }
     }
 
+    /// What the server says of changes holds for the answers that are kept of it, too.
+    fn make_stale(&self, notification: &Envelope) {
+        let freshness = &self.server.freshness;
+        match &*notification.method() {
+            "notifications/tools/list_changed" | "notifications/resources/list_changed" => {
+                freshness.all_stale();
+            }
+            "notifications/resources/updated" => match notification.uri() {
+                Some(uri) => freshness.stale(&uri),
+                None => freshness.all_stale(),
+            },
+            _ => {}
+        }
+    }
+
     /// A resource changed: tells who subscribed, by the URI that they know.
     fn updated(&self, core: &Core, message: &Envelope) {
         let Some(uri) = message.uri() else { return };
@@ -181,6 +196,7 @@ impl Inbound for FromServer {
                 core.refresh(&self.server, &self.instance, lists);
             }
         };
+        self.make_stale(&notification);
         match &*notification.method() {
             "notifications/tools/list_changed" => refresh(&[List::Tools]),
             "notifications/prompts/list_changed" => refresh(&[List::Prompts]),

@@ -21,6 +21,7 @@
     )
 )]
 
+mod answers;
 mod bridge;
 mod call;
 mod capabilities;
@@ -47,6 +48,7 @@ mod session;
 mod suggest;
 mod traffic;
 
+pub use answers::{CacheConfig, CacheRoute};
 pub use bridge::{bridge, bridge_over};
 pub use config::{
     GatewayConfig, InstanceRoute, Pool, Routes, ServerRoute, SessionMode, ToolFilter, Transport,

@@ -11,6 +11,8 @@ use backstay_telemetry::{
     MetricError, Registry,
 };
 
+use crate::traffic::Families;
+
 /// Every family of the gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -19,14 +21,7 @@ pub(crate) struct Metrics {
     latency: HistogramFamily,
     in_flight: GaugeFamily,
     pub(crate) refused: CounterFamily,
-    pub(crate) calls_refused: CounterFamily,
-    pub(crate) retries: CounterFamily,
-    pub(crate) breakers_opened: CounterFamily,
-    pub(crate) breakers: GaugeFamily,
-    pub(crate) ejections: CounterFamily,
-    pub(crate) ejected: GaugeFamily,
-    pub(crate) queue: GaugeFamily,
-    pub(crate) queue_wait: HistogramFamily,
+    pub(crate) traffic: Families,
     pub(crate) connections: Gauge,
     pub(crate) sessions: Gauge,
     pub(crate) upstreams: GaugeFamily,
@@ -63,47 +58,7 @@ impl Metrics {
                 "HTTP requests that the gateway refused, by why.",
                 &["reason"],
             )?,
-            calls_refused: registry.counter(
-                "backstay_calls_refused_total",
-                "Calls that were not let go, by what was in the way: limit, full, late, breaker.",
-                &["service", "reason"],
-            )?,
-            retries: registry.counter(
-                "backstay_call_retries_total",
-                "Attempts at calls after the first.",
-                &["service"],
-            )?,
-            breakers_opened: registry.counter(
-                "backstay_breakers_opened_total",
-                "How often a breaker of a tool of an instance opened.",
-                &["service"],
-            )?,
-            breakers: registry.gauge(
-                "backstay_breakers",
-                "Breakers of tools of instances that are not closed, by state.",
-                &["service", "state"],
-            )?,
-            ejections: registry.counter(
-                "backstay_ejections_total",
-                "How often an instance was ejected for its failures.",
-                &["service"],
-            )?,
-            ejected: registry.gauge(
-                "backstay_ejected_instances",
-                "Instances that rest for their failures.",
-                &["service"],
-            )?,
-            queue: registry.gauge(
-                "backstay_calls_waiting",
-                "Calls that wait for others to end.",
-                &["service"],
-            )?,
-            queue_wait: registry.histogram(
-                "backstay_call_wait_seconds",
-                "How long calls waited for others to end, of those that waited.",
-                &["service"],
-                &LATENCY_SECONDS,
-            )?,
+            traffic: Families::new(registry)?,
             connections: registry
                 .gauge(
                     "backstay_gateway_connections",
@@ -148,14 +103,7 @@ impl Metrics {
         self.in_flight.retain(other);
         self.upstreams.retain(other);
         self.offered.retain(other);
-        self.calls_refused.retain(other);
-        self.retries.retain(other);
-        self.breakers_opened.retain(other);
-        self.breakers.retain(other);
-        self.ejections.retain(other);
-        self.ejected.retain(other);
-        self.queue.retain(other);
-        self.queue_wait.retain(other);
+        self.traffic.forget(service);
     }
 }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backstay.config.models.service import Service
 
 RUNTIMES: Final = {"npm": "node", "pypi": "python"}
-REMOTE_KEYS: Final = frozenset({"mcp", "depends_on", "profiles", "secrets", "traffic"})
+REMOTE_KEYS: Final = frozenset({"mcp", "depends_on", "profiles", "secrets", "traffic", "cache"})
 """What can be said of a server that runs elsewhere."""
 
 
@@ -37,12 +37,13 @@ def _check_plain(context: Context, service: Service) -> None:
         where = (*path, "command") if service.command is not None else path
         hint = "name the program in `command:`, or where the server comes from in `mcp:`"
         context.report(f"the service `{service.name}` has nothing to run", where, hint=hint)
-    if context.has((*path, "traffic")):
-        context.report(
-            f"no calls go through the gateway to `{service.name}`, and `traffic` would do nothing",
-            (*path, "traffic"),
-            hint="remove it, or make the service a server with `mcp:`",
-        )
+    for key in ("traffic", "cache"):
+        if context.has((*path, key)):
+            context.report(
+                f"no tools are called of `{service.name}`, and `{key}` would do nothing",
+                (*path, key),
+                hint="remove it, or make the service a server with `mcp:`",
+            )
 
 
 def _check_remote(context: Context, service: Service, mcp: Mcp) -> None:

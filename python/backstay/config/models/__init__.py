@@ -1,6 +1,7 @@
 """The models of the stack file: one concept, one file. Their descriptions become the schema."""
 
 from backstay.config.models.base import Model
+from backstay.config.models.cache import Cache, GatewayCache
 from backstay.config.models.deploy import (
     Deploy,
     Device,
@@ -39,6 +40,7 @@ from backstay.config.models.traffic import (
 
 __all__ = [
     "Breaker",
+    "Cache",
     "Concurrency",
     "Condition",
     "Dependency",
@@ -47,6 +49,7 @@ __all__ = [
     "Ejection",
     "EnvFile",
     "Gateway",
+    "GatewayCache",
     "Healthcheck",
     "HttpProbe",
     "Kind",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, gathered, kind_of, quoted, refuse
+from backstay.config.models.cache import Cache
 from backstay.config.models.deploy import Deploy, RestartPolicy
 from backstay.config.models.environment import ENVIRONMENT_SCHEMA, read_environment
 from backstay.config.models.healthcheck import Command, Healthcheck
@@ -224,6 +225,8 @@ class ServiceFile(Model):
     """How many instances, what they hold of the machine, how a new revision takes over."""
     traffic: Traffic = Traffic()
     """For a server: how calls to it are balanced, limited and protected."""
+    cache: Cache | None = None
+    """For a server: which of its answers are kept. None where not given."""
 
     @classmethod
     def example(cls) -> str:

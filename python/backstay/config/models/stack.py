@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from backstay.config.models.base import Model, quoted, refuse
+from backstay.config.models.cache import GatewayCache
 from backstay.config.models.mcp import Texts
 from backstay.config.models.ports import PortRange
 from backstay.config.models.publish import Listen, Tls, port_of
@@ -59,6 +60,8 @@ class Gateway(Model):
     """The certificate of its address; without one it speaks plain HTTP."""
     traffic: Traffic = Traffic()
     """How calls to servers are balanced, limited and protected, where a server says nothing else."""
+    cache: GatewayCache = GatewayCache()
+    """What the answers that are kept have in common."""
 
     @property
     def host(self) -> str:

@@ -142,6 +142,8 @@ impl Core {
         let info = upstream.info();
         instance.is_of(info.era());
         self.settle_owner(server, instance, info.resumed);
+        // What answers now may be another revision, or another process with another memory.
+        server.freshness.all_stale();
         if instance.health.begins(now()) {
             self.tell_returned(server, instance);
         }
@@ -161,6 +163,7 @@ impl Core {
         }
         self.announce();
         self.balance(server);
+        self.warm(server);
         let counts = server
             .catalog()
             .map(|catalog| catalog.counts(&server.route().tools))

@@ -12,6 +12,7 @@ impl Core {
     /// Serves these servers and no others. Instances that stay keep their connections; new ones shake
     /// hands when their pipes are attached, or when they are connected.
     pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
+        self.answers.configure(routes.cache);
         let before = self.servers();
         let mut after = Servers::new();
         self.published.set(routes.published);
@@ -69,6 +70,7 @@ impl Core {
             .collect();
         for (name, instance) in &old {
             if !route.instances.iter().any(|wanted| *wanted.name == **name) {
+                server.freshness.all_stale();
                 self.let_go(instance, "it is being replaced");
             }
         }

@@ -11,8 +11,10 @@ use parking_lot::{Mutex, RwLock};
 use super::catalog::Catalog;
 use super::instance::{Instance, State};
 use super::view::View;
+use crate::answers::{Freshness, Rules, Touches};
 use crate::config::ServerRoute;
 use crate::fault;
+use crate::glob;
 use crate::log_level::LogLevel;
 use crate::metrics::{Golden, Metrics};
 use crate::traffic::{NO_TOOL, Signals, Slot, Told, Traffic};
@@ -44,6 +46,10 @@ pub(crate) struct Server {
     /// How calls are let go. A pointer as above.
     traffic: RwLock<Arc<Traffic>>,
     signals: OnceLock<Signals>,
+    /// Which of its answers are kept. A pointer as above.
+    caching: RwLock<Option<Arc<Rules>>>,
+    /// Which of those are stale.
+    pub(crate) freshness: Freshness,
     pub(crate) told: Told,
     /// The numbers of its tools. Held for one look-up, when a view is made.
     slots: Mutex<HashMap<Arc<str>, Slot>>,
@@ -77,6 +83,8 @@ impl Server {
             level: Mutex::default(),
             golden: OnceLock::new(),
             signals: OnceLock::new(),
+            caching: RwLock::default(),
+            freshness: Freshness::default(),
             told: Told::default(),
             slots: Mutex::default(),
             homes: Mutex::default(),
@@ -99,7 +107,39 @@ impl Server {
                 }
             }
         }
+        let rules = route
+            .cache
+            .clone()
+            .map(|cache| Arc::new(Rules::new(&self.service, cache, route.session)));
+        *self.caching.write() = rules;
         *self.route.write() = Arc::new(route);
+    }
+
+    /// Which of its answers are kept.
+    pub(crate) fn caching(&self) -> Option<Arc<Rules>> {
+        self.caching.read().clone()
+    }
+
+    /// A call may have changed something: what was answered before says nothing any more.
+    pub(crate) fn touched(&self, touches: Touches<'_>) {
+        match touches {
+            Touches::Nothing => {}
+            Touches::Everything => self.freshness.all_stale(),
+            Touches::These(patterns) => {
+                for name in patterns {
+                    if !name.contains(['*', '?']) {
+                        self.freshness.stale(name);
+                    } else if name.contains("://") {
+                        // Resources are too many to look through, and not all of them are listed.
+                        self.freshness.all_stale();
+                    } else {
+                        let tools = self.slots.lock();
+                        let named = tools.keys().filter(|tool| glob::matches(name, tool));
+                        named.for_each(|tool| self.freshness.stale(tool));
+                    }
+                }
+            }
+        }
     }
 
     /// How calls are let go.
@@ -110,7 +150,7 @@ impl Server {
     /// What its traffic is counted by.
     pub(crate) fn signals(&self, metrics: &Metrics) -> &Signals {
         self.signals
-            .get_or_init(|| Signals::new(metrics, &self.service))
+            .get_or_init(|| Signals::new(&metrics.traffic, &self.service))
     }
 
     /// The number of a tool, by which its breakers and limits are found.

@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::fault;
 use crate::fleet::{Ask, Chosen, Instance, Server, Unchosen};
 use crate::modern::crossing;
-use crate::traffic::{Outcome, Slot, Traffic};
+use crate::traffic::{Outcome, Refusal, Slot, Traffic};
 
 /// See the module.
 pub(super) struct Attempts<'a> {
@@ -34,12 +34,12 @@ pub(super) struct Attempts<'a> {
 }
 
 /// What came of a call.
-pub(super) enum Ended {
+pub(super) enum Ended<'a> {
     /// Its server answered, which is of this era.
     Answered(Reply, Era),
     Cancelled,
-    /// Every breaker that could let it through is open, the first to close in so long.
-    Failing(Duration),
+    /// It was not let go.
+    Refused(Refusal<'a>),
     /// No instance is ready.
     Unavailable(RpcError),
     /// It was sent, and has no answer: one word for the metrics, and what its client is told.
@@ -109,8 +109,8 @@ impl Clock {
     }
 }
 
-impl Attempts<'_> {
-    pub(super) async fn run(&self) -> Ended {
+impl<'a> Attempts<'a> {
+    pub(super) async fn run(&self) -> Ended<'a> {
         let clock = Clock::new(self.server, self.traffic);
         self.traffic.budget.deposit();
         let chosen = match self.pick(None).await {
@@ -122,7 +122,9 @@ impl Attempts<'_> {
         };
         let to = match chosen {
             Ok(to) => to,
-            Err(Unchosen::Failing(retry_after)) => return Ended::Failing(retry_after),
+            Err(Unchosen::Failing(retry_after)) => {
+                return Ended::Refused(Refusal::Failing { retry_after });
+            }
             Err(Unchosen::Unready(error)) => return Ended::Unavailable(error),
         };
         match self.attempt(&to, &clock).await {
@@ -197,7 +199,7 @@ impl Attempts<'_> {
     }
 
     /// An attempt failed: tries again as long as that is allowed. What is told in the end is what went wrong last.
-    async fn again(&self, mut to: Chosen, mut error: CallError, clock: &Clock) -> Ended {
+    async fn again(&self, mut to: Chosen, mut error: CallError, clock: &Clock) -> Ended<'a> {
         for retry in 1..self.traffic.route().retries.attempts {
             if !self.may_try_again(&error, clock) || !self.traffic.budget.withdraw() {
                 break;

@@ -1,12 +1,13 @@
 //! From a routed request to the server and back: the bytes pass, ids and names are replaced. In this order: the
-//! limits, a place among the calls under way, and then as many attempts as it may have (`attempt.rs`).
+//! limits, the answers that are kept (`kept.rs`), a place among the calls under way, and then as many attempts as it
+//! may have (`attempt.rs`).
 
 use std::sync::Arc;
 
 use backstay_mcp::{Envelope, Era, Rewrite, RpcError};
 
 use super::attempt::{Attempts, Ended};
-use super::{Answer, Refused};
+use super::{Answer, Refused, kept};
 use crate::call::Call;
 use crate::core::Core;
 use crate::fleet::{Destination, Hints, Server};
@@ -126,10 +127,6 @@ async fn send(
     if let Err(refusal) = traffic.admit(call.session.speaker(), to.slot, now()) {
         return Ok((refuse(core, call, to, refusal, measure), true));
     }
-    let _place = match traffic.enter(to.server.signals(&core.metrics)).await {
-        Ok(place) => place,
-        Err(refusal) => return Ok((refuse(core, call, to, refusal, measure), true)),
-    };
     let attempts = Attempts {
         core,
         call,
@@ -140,7 +137,12 @@ async fn send(
         may_repeat: to.hints.may_repeat(),
         rewrite,
     };
-    match attempts.run().await {
+    let ended = match to.server.caching() {
+        None => travel(&attempts).await,
+        // Boxed: most calls need no room for it.
+        Some(rules) => Box::pin(kept::answer(&attempts, &rules, to.tool, to.hints)).await,
+    };
+    match ended {
         Ended::Answered(reply, own) => {
             let is_error = reply.is_error();
             if is_error {
@@ -159,10 +161,7 @@ async fn send(
             measure.failed("cancelled");
             Ok((Answer::Nothing, true))
         }
-        Ended::Failing(retry_after) => {
-            let refusal = Refusal::Failing { retry_after };
-            Ok((refuse(core, call, to, refusal, measure), true))
-        }
+        Ended::Refused(refusal) => Ok((refuse(core, call, to, refusal, measure), true)),
         Ended::Unavailable(error) => {
             measure.failed("unavailable");
             Err(error)
@@ -172,6 +171,16 @@ async fn send(
             Err(error)
         }
     }
+}
+
+/// To the server and back: a place among the calls under way, and the attempts.
+pub(super) async fn travel<'a>(attempts: &Attempts<'a>) -> Ended<'a> {
+    let signals = attempts.server.signals(&attempts.core.metrics);
+    let _place = match attempts.traffic.enter(signals).await {
+        Ok(place) => place,
+        Err(refusal) => return Ended::Refused(refusal),
+    };
+    attempts.run().await
 }
 
 /// The call does not go: says why, and when to come back.

@@ -1,9 +1,10 @@
 //! Requests of clients, by method. A call's way is: session (the caller has it) → route by name →
-//! authorise → limit → pick an instance → forward the bytes → stream the answer.
+//! authorise → limit → cache → pick an instance → forward the bytes → stream the answer.
 
 mod attempt;
 mod forward;
 mod initialize;
+mod kept;
 mod locate;
 mod notification;
 mod rounds;

@@ -5,6 +5,7 @@
 //! takes one pointer to it. What is known of instances is in their [`Health`]; which one gets a call is chosen in
 //! `fleet/choose.rs`, and `requests/forward.rs` goes through all of it in order.
 
+mod families;
 mod health;
 mod refusal;
 mod route;
@@ -20,6 +21,7 @@ use backstay_traffic::{
 };
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use families::Families;
 pub(crate) use health::{Health, Lane, Outcome};
 pub(crate) use refusal::Refusal;
 pub use route::{

@@ -6,8 +6,7 @@ use std::time::Duration;
 use backstay_telemetry::{Counter, CounterFamily, Histogram};
 use backstay_traffic::{Meter, Rate};
 
-use super::now;
-use crate::metrics::Metrics;
+use super::{Families, now};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,17 +15,23 @@ pub(crate) struct Signals {
     pub(crate) ejections: Counter,
     pub(crate) opened: Counter,
     pub(crate) queue_wait: Histogram,
+    pub(crate) hits: Counter,
+    pub(crate) joined: Counter,
+    pub(crate) misses: Counter,
     refused: CounterFamily,
     service: Box<str>,
 }
 
 impl Signals {
-    pub(crate) fn new(metrics: &Metrics, service: &str) -> Self {
+    pub(crate) fn new(metrics: &Families, service: &str) -> Self {
         Self {
             retries: metrics.retries.with(&[service]),
             ejections: metrics.ejections.with(&[service]),
             opened: metrics.breakers_opened.with(&[service]),
             queue_wait: metrics.queue_wait.with(&[service]),
+            hits: metrics.lookups.with(&[service, "hit"]),
+            joined: metrics.lookups.with(&[service, "joined"]),
+            misses: metrics.lookups.with(&[service, "miss"]),
             refused: metrics.calls_refused.clone(),
             service: service.into(),
         }

@@ -8,6 +8,7 @@
     reason = "tests: one crate of many files, and `json!` as an argument reads best by value"
 )]
 
+mod answers;
 mod bridge;
 mod calls;
 mod hostile;

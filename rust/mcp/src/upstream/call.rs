@@ -124,6 +124,12 @@ pub trait CallSink: Send + Sync {
 pub struct Reply(pub(super) Envelope);
 
 impl Reply {
+    /// Reads an answer that was kept.
+    pub fn parse(bytes: impl Into<Bytes>) -> Option<Self> {
+        let message = Envelope::parse(bytes, Limits::default()).ok()?;
+        matches!(message.kind(), Kind::Response | Kind::Error).then_some(Self(message))
+    }
+
     /// One of our own: what a server of the other era would have answered.
     pub(super) fn made(result: &Result<RawJson, RpcError>) -> Option<Self> {
         let id = RawJson::number(0);

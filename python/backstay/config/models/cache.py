@@ -1,0 +1,84 @@
+"""`cache`: which answers of a server are kept, and for how long. `rust/gateway/src/answers` keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from backstay.config.models.base import Model, kind_of, refuse
+from backstay.config.models.mcp import Texts, read_list
+from backstay.config.models.scalars import Duration, Flag, Name, Size
+
+
+def read_invalidates(value: Any) -> Any:
+    """Read a map of tools to the names of what they make stale."""
+    if not isinstance(value, Mapping):
+        raise refuse(
+            f"expected a map, got {kind_of(value)}", "write `invalidates: {write_file: [read_file]}`"
+        )
+    return {name: tuple(read_list(names)) for name, names in value.items()}
+
+
+class Cache(Model):
+    """Which answers are kept: of tools that only read, and of resources."""
+
+    disable: Flag = False
+    """None is kept: the same as to leave `cache` out."""
+    ttl: Duration = 60.0
+    """How long an answer is fresh that does not say so itself (`ttlMs`)."""
+    negative: Duration = 5.0
+    """How long a refusal is: an error, or a result with `isError`. `0s` keeps none."""
+    tools: Texts | None = None
+    """Tools that only read, by name or glob; where not given, those that say so (`readOnlyHint`)."""
+    resources: Texts = ("*",)
+    """Resources that are kept, by URI or glob."""
+    shared: Flag = False
+    """Whether all clients may have the same answers; else those of one identity, or with `session: isolated`
+    of one session, unless an answer says `cacheScope: public`."""
+    invalidates: Annotated[Mapping[str, tuple[Name, ...]], BeforeValidator(read_invalidates)] = {}
+    """What a call of a tool makes stale: tools and URIs of resources, by name or glob. A tool that writes and
+    is not named makes all of the server's answers stale."""
+    warm: Name | None = None
+    """A file of calls made when the server becomes ready: lines such as `{"tool": "a", "arguments": {}}` and
+    `{"resource": "file:///a"}`."""
+
+    @classmethod
+    def from_short(cls, value: Any) -> Any:
+        """`true` and `false` keep answers or none, and a time is `{ttl: …}`."""
+        if isinstance(value, bool):
+            return {"disable": not value}
+        return {"ttl": value} if isinstance(value, str | int | float) else value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"type": "boolean"}, {"type": ["string", "number"]}]
+
+    @classmethod
+    def example(cls) -> str:
+        """Return the hint for a value that is not even a map."""
+        return "write `cache: {ttl: 60s}`"
+
+
+class GatewayCache(Model):
+    """What the answers that are kept have in common."""
+
+    memory: Size = 64 << 20
+    """What they may take in memory; beyond it those go that are least likely asked for."""
+
+    @classmethod
+    def from_short(cls, value: Any) -> Any:
+        """A size alone is `{memory: …}`."""
+        return {"memory": value} if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"type": ["string", "integer"]}]
+
+    @classmethod
+    def example(cls) -> str:
+        """Return the hint for a value that is not even a map."""
+        return "write `cache: {memory: 64M}`"
