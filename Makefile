@@ -59,6 +59,18 @@ test-loom: export LOOM_MAX_PREEMPTIONS := 3
 test-loom: ## The lock-free parts of the ledger under every interleaving
 	cargo test -q --profile fast --target-dir $(TARGET)/loom -p backstay-ledger --lib loom
 
+.PHONY: test-miri
+test-miri: export MIRIFLAGS := -Zmiri-preemption-rate=0.2 -Zmiri-disable-isolation
+test-miri: ## The marks of the metrics under Miri, which needs a nightly toolchain; says so where there is none
+	@if cargo +nightly miri --version >/dev/null 2>&1; \
+	then cargo +nightly miri test -q --target-dir $(TARGET)/miri -p backstay-telemetry --lib block; \
+	else echo "no Miri here: rustup toolchain install nightly --component miri,rust-src"; fi
+
+.PHONY: fuzz
+SECONDS ?= 60
+fuzz: setup ## Feed whatever reads others' bytes with a fuzzer's, SECONDS a target, two at a time
+	$(BIN)/python tools/fuzz.py $(SECONDS)
+
 .PHONY: test-node
 test-node: tests/node_modules/.ready
 tests/node_modules/.ready: tests/package-lock.json
@@ -74,14 +86,19 @@ instructions: setup ## Instructions an operation, against the stored baseline; i
 	$(BIN)/python benches/python/instructions.py
 
 .PHONY: test
-test: lint test-rust test-loom instructions test-python ## All that must hold before a commit lands
+test: lint test-rust test-loom instructions fuzz test-python ## All that must hold before a commit lands
 
 .PHONY: soak
 soak: ## 100 million operations over the core structures; memory must stay flat
 	cargo run -q --release -p backstay-benches --bin soak
 
+.PHONY: memcheck
+memcheck: build ## No leak and no wrong access: a short soak, and the hand-written methods, under valgrind
+	tools/memcheck
+
 .PHONY: test-full
-test-full: test soak ## And what takes longer: cold installs, soaks
+test-full: SECONDS := 600
+test-full: test soak memcheck test-miri ## And what takes longer: cold installs, soaks, ten minutes of fuzzing a target
 	$(BIN)/pytest -q -m full
 
 # For the machine at hand, in a folder of its own: other flags would rebuild everything else.

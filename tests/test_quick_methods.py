@@ -119,6 +119,17 @@ def test_a_lease_that_was_lost_is_not_given_back_when_its_holder_reserves_again(
     assert ports.holders() == {30000: "a", 30001: "a"}
 
 
+def test_a_loop_that_lets_go_of_the_old_lease_late_makes_no_object_a_turn() -> None:
+    ledger, seen = Ledger(memory=10), set()
+    for _ in range(10):
+        lease = ledger.reserve("a", SOME)
+        seen.add(id(lease))
+        with lease:
+            assert lease.held
+        assert not lease.held
+    assert len(seen) <= 3
+
+
 def test_leases_of_many_holders_are_their_own() -> None:
     ledger = Ledger(memory=10_000)
     names = [f"holder-{number}" for number in range(2000)]

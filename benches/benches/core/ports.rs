@@ -31,6 +31,19 @@ pub(crate) fn all(criterion: &mut Criterion) {
                 lease.is_ok_and(|lease| lease.release())
             });
         });
+        group.bench_function(
+            BenchmarkId::new("Ports, a lease used again", &id),
+            |bench| {
+                let Ok(mut lease) = ports.lease("web.1") else {
+                    return;
+                };
+                lease.release();
+                bench.iter(|| {
+                    let renewed = ports.renew(black_box(&mut lease));
+                    renewed.is_ok() && lease.release()
+                });
+            },
+        );
         group.bench_function(BenchmarkId::new("Ports, by number", &id), |bench| {
             bench.iter(|| {
                 let held = ports.hold(black_box("web.1"));

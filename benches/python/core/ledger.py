@@ -47,12 +47,13 @@ def run() -> None:
         "locked": locked,
         "want": want,
         "parts": (500, 1 << 29, 0, 0),
-        "claim": books.claim("web.2", want),
+        "claim": books.claim("web.3", want),
     }
     ways = {
         "claim: reserve, release": "claim.reserve(); claim.release()",
         "hold, release by name": "books.hold('web.1', want); books.release('web.1')",
         "lease of Resources": "books.reserve('web.1', want).release()",
+        "lease, kept until the next": "lease = books.reserve('web.2', want); lease.release()",
         "lease by keywords": "books.reserve('web.1', cpus=0.5, memory=536870912).release()",
         "lease, '512Mi'": "books.reserve('web.1', cpus=0.5, memory='512Mi').release()",
         "lease in a with block": "with books.reserve('web.1', want): pass",

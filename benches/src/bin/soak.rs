@@ -1,5 +1,5 @@
-//! A long run over all core structures, to see that memory stays flat: `soak [OPERATIONS]`, 100 million if
-//! not told otherwise.
+//! A long run over all core structures, to see that memory stays flat: `soak [OPERATIONS] [--unbounded]`, 100 million
+//! if not told otherwise. Unbounded, it may grow: too short a run, or one under valgrind, says nothing of that.
 //!
 //! Names and keys change all the time, so that whatever remembers one too long shows. Resident memory is
 //! read after a tenth of the run, when every cap has been reached, and at the end; more than [`GROWTH`]
@@ -30,11 +30,13 @@ const GROWTH: u64 = 4 << 20;
 const PARTS: u64 = 10;
 
 fn main() -> ExitCode {
-    let operations = match std::env::args().nth(1).map(|text| text.parse()) {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let unbounded = arguments.pop_if(|last| last == "--unbounded").is_some();
+    let operations = match arguments.first().map(|text| text.parse()) {
         None => OPERATIONS,
         Some(Ok(operations)) => operations,
         Some(Err(_)) => {
-            eprintln!("usage: soak [OPERATIONS]");
+            eprintln!("usage: soak [OPERATIONS] [--unbounded]");
             return ExitCode::from(2);
         }
     };
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
     }
     let grown = resident().saturating_sub(settled);
     println!("grown by {} KiB since the first tenth", grown >> 10);
-    if grown > GROWTH {
+    if grown > GROWTH && !unbounded {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

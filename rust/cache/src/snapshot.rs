@@ -97,7 +97,8 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn encode(records: &[Record], saved_at: u64) -> Vec<u8> {
+/// The bytes of a snapshot; the time is in milliseconds since 1970.
+pub fn encode(records: &[Record], saved_at: u64) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     let number = |out: &mut Vec<u8>, number: u64| out.extend(number.to_le_bytes());
     let bytes = |out: &mut Vec<u8>, bytes: &[u8]| {
@@ -122,7 +123,8 @@ fn encode(records: &[Record], saved_at: u64) -> Vec<u8> {
     out
 }
 
-fn decode(path: &Path, bytes: &[u8], now: u64) -> Result<Vec<Record>, SnapshotError> {
+/// Read the bytes of a snapshot, at this time; `path` is for what is said of them.
+pub fn decode(path: &Path, bytes: &[u8], now: u64) -> Result<Vec<Record>, SnapshotError> {
     let damaged = |what| SnapshotError::Damaged {
         path: path.into(),
         what,

@@ -79,6 +79,12 @@ impl IntoPython for LedgerError {
     }
 }
 
+impl<E: IntoPython> IntoPython for Box<E> {
+    fn into_python(self) -> PyErr {
+        (*self).into_python()
+    }
+}
+
 impl IntoPython for KeeperError {
     fn into_python(self) -> PyErr {
         python::KeeperError::new_err(self.to_string())

@@ -96,7 +96,7 @@ pub(crate) trait Plain: Sized + 'static {
 
 /// Declares a [`Quick`] method: `quick!(Get, CacheCore, "get", call)`.
 macro_rules! quick {
-    ($name:ident, $class:ty, $python:literal, $call:path) => {
+    ($name:ident, $class:ty, $python:literal, $call:expr) => {
         pub(crate) struct $name;
 
         impl $crate::fast::Quick for $name {
@@ -113,7 +113,7 @@ macro_rules! quick {
                 slf: Borrowed<'_, 'py, $class>,
                 arguments: $crate::fast::Arguments<'_, 'py>,
             ) -> $crate::fast::Answer<'py> {
-                $call(slf, arguments)
+                ($call)(slf, arguments)
             }
         }
     };

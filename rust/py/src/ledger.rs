@@ -79,16 +79,21 @@ impl Ledger {
         name: &Bound<'py, PyString>,
         want: Amounts,
     ) -> PyResult<Bound<'py, Lease>> {
-        self.known.reserve(name, want).map_or_else(
-            |missing| {
+        if let Ok(reserved) = self.known.reserve(name, want) {
+            return reserved.or_raise();
+        }
+        let lease = match self.known.reserve_anew(name, want) {
+            Ok(reserved) => reserved.or_raise()?,
+            Err(missing) => {
                 let holder = self.core.machine().holder(name.to_str()?);
-                let lease = Lease::new(holder.reserve(want).or_raise()?);
-                let lease = Bound::new(name.py(), lease)?;
-                self.known.put(&missing, name, holder, Some(&lease));
-                Ok(lease)
-            },
-            Raise::or_raise,
-        )
+                let lease = holder.reserve(want).or_raise()?;
+                self.known.put(&missing, name, holder);
+                lease
+            }
+        };
+        let lease = Bound::new(name.py(), Lease::new(lease))?;
+        self.known.remember(name, &lease);
+        Ok(lease)
     }
 
     /// As [`reserve_known`](Self::reserve_known), without a lease.
@@ -97,7 +102,7 @@ impl Ledger {
             |missing| {
                 let holder = self.core.machine().holder(name.to_str()?);
                 holder.hold(want).or_raise()?;
-                self.known.put(&missing, name, holder, None);
+                self.known.put(&missing, name, holder);
                 Ok(())
             },
             Raise::or_raise,

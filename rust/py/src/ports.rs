@@ -48,12 +48,15 @@ impl Ports {
     fn renew<'py>(
         &self,
         holder: &Bound<'py, PyString>,
-    ) -> Result<Result<Bound<'py, PortLease>, PortError>, Missing> {
+    ) -> Result<Result<Bound<'py, PortLease>, Box<PortError>>, Missing> {
         let py = holder.py();
         self.recent.find(std::slice::from_ref(holder), |lease| {
             alone(lease, py).then(|| {
-                let renewed = self.core.renew(&mut lease.get().handle(py));
-                renewed.map(|()| lease.bind(py).clone())
+                match self.core.renew(&mut lease.get().handle(py)) {
+                    Ok(()) => Ok(lease.bind(py).clone()),
+                    // Boxed, so that a lease need not make room for it.
+                    Err(error) => Err(Box::new(error)),
+                }
             })
         })
     }

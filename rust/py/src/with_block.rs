@@ -29,3 +29,28 @@ macro_rules! with_block {
     };
 }
 pub(crate) use with_block;
+
+/// `quick_block!(Enter, Exit, Class, begin, end)`: the same two methods without what PyO3 puts around a call; what can
+/// fail gives an error that Python has.
+macro_rules! quick_block {
+    ($enter:ident, $exit:ident, $class:ident, |$begun:ident, $py:ident| $begin:expr, |$ended:ident, $at:ident| $end:expr) => {
+        $crate::fast::plain!($enter, $class, "__enter__", |$begun, $py| {
+            $begin?;
+            Ok($begun.to_owned().into_any())
+        });
+        $crate::fast::quick!($exit, $class, "__exit__", {
+            #[inline]
+            fn exit<'py>(
+                $ended: Borrowed<'_, 'py, $class>,
+                arguments: $crate::fast::Arguments<'_, 'py>,
+            ) -> $crate::fast::Answer<'py> {
+                let [_, _, _] = arguments.exactly()?;
+                let $at = $ended.py();
+                $end;
+                Some(Ok($crate::fast::none($at)))
+            }
+            exit
+        });
+    };
+}
+pub(crate) use quick_block;

@@ -4,10 +4,12 @@ use backstay_ledger::LedgerError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::known::{Done, refused};
 use super::resources::Resources;
 use super::{Claim, Lease, Ledger};
 use crate::errors::Raise;
 use crate::fast::{Answer, Arguments, none, plain, quick, quicken, quicken_plain, truth};
+use crate::with_block::quick_block;
 
 quick!(Reserve, Ledger, "reserve", reserve);
 quick!(Hold, Ledger, "hold", hold);
@@ -18,7 +20,7 @@ plain!(End, Lease, "release", |lease, py| Ok(truth(
 )));
 plain!(ReserveClaim, Claim, "reserve", |claim, py| nothing(
     py,
-    claim.get().0.reserve()
+    claim.get().0.reserve().or_else(refused)
 ));
 plain!(TryReserve, Claim, "try_reserve", |claim, py| Ok(truth(
     py,
@@ -29,11 +31,30 @@ plain!(EndClaim, Claim, "release", |claim, py| Ok(truth(
     claim.get().0.release()
 )));
 
+quick_block!(
+    Enter,
+    Exit,
+    Lease,
+    |lease, _py| PyResult::Ok(()),
+    |lease, py| lease.get().handle(py).release()
+);
+quick_block!(
+    EnterClaim,
+    ExitClaim,
+    Claim,
+    |claim, py| nothing(py, claim.get().0.reserve().or_else(refused)),
+    |claim, _py| claim.get().0.release()
+);
+
 pub(crate) fn quicken_all(py: Python<'_>) -> PyResult<()> {
     quicken::<Reserve>(py)?;
     quicken::<Hold>(py)?;
     quicken::<Release>(py)?;
     quicken_plain::<End>(py)?;
+    quicken_plain::<Enter>(py)?;
+    quicken::<Exit>(py)?;
+    quicken_plain::<EnterClaim>(py)?;
+    quicken::<ExitClaim>(py)?;
     quicken_plain::<ReserveClaim>(py)?;
     quicken_plain::<TryReserve>(py)?;
     quicken_plain::<EndClaim>(py)
@@ -44,8 +65,10 @@ fn reserve<'py>(slf: Borrowed<'_, 'py, Ledger>, arguments: Arguments<'_, 'py>) -
     let [holder, resources] = arguments.exactly()?;
     let holder = holder.cast_exact::<PyString>().ok()?;
     let want = resources.cast_exact::<Resources>().ok()?.get().0;
-    let reserved = slf.get().known.reserve(&holder, want).ok()?;
-    Some(raised(reserved).map(Bound::into_any))
+    Some(match slf.get().known.reserve(&holder, want).ok()? {
+        Ok(lease) => Ok(lease.into_any()),
+        Err(error) => raised(error),
+    })
 }
 
 #[inline]
@@ -66,15 +89,16 @@ fn release<'py>(slf: Borrowed<'_, 'py, Ledger>, arguments: Arguments<'_, 'py>) -
 }
 
 #[inline]
-fn nothing(py: Python<'_>, done: Result<(), LedgerError>) -> PyResult<Bound<'_, PyAny>> {
-    raised(done).map(|()| none(py))
+fn nothing(py: Python<'_>, done: Done<()>) -> PyResult<Bound<'_, PyAny>> {
+    match done {
+        Ok(()) => Ok(none(py)),
+        Err(error) => raised(error),
+    }
 }
 
 /// The exception is made where PyO3 may drop objects.
-#[inline]
-fn raised<T>(done: Result<T, LedgerError>) -> PyResult<T> {
-    match done {
-        Ok(done) => Ok(done),
-        Err(error) => Python::attach(|_| Err(error).or_raise()),
-    }
+#[cold]
+#[inline(never)]
+fn raised<T>(error: Box<LedgerError>) -> PyResult<T> {
+    Python::attach(|_| Err(error).or_raise())
 }
