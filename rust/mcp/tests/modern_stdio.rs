@@ -11,7 +11,7 @@ use std::sync::Arc;
 use backstay_mcp::modern::meta::ModernMeta;
 use backstay_mcp::{
     Call, CallError, Era, HandshakeError, ModernCall, Outgoing, RawJson, Rewrite, Target, Upstream,
-    UpstreamConfig,
+    UpstreamConfig, Version,
 };
 use serde_json::{Value, json};
 use support::{
@@ -88,6 +88,31 @@ async fn a_server_remembered_wrongly_as_modern_is_initialized() {
             server.greet().await;
         });
         assert_eq!(upstream.unwrap().info().era(), Era::Legacy, "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn of_several_versions_the_newest_that_both_speak_is_offered() {
+    let supported = json!(["2024-11-05", "2025-06-18", "2031-01-01"]);
+    let refusal = json!({"code": -32022, "message": "no", "data": {"supported": supported}});
+    for era in [Era::Modern, Era::Legacy] {
+        let (mut server, kept) = server();
+        let remembered = UpstreamConfig {
+            era: Some(era),
+            ..unknown(&kept)
+        };
+        let (upstream, ()) = tokio::join!(Upstream::connect(remembered, listener().0), async {
+            let first = server.next().await;
+            server
+                .say(json!({"jsonrpc": "2.0", "id": first["id"], "error": refusal}))
+                .await;
+            let second = server.expect("initialize").await;
+            assert_eq!(second["params"]["protocolVersion"], "2025-06-18");
+            server.answer(&second, support::hello("2025-06-18")).await;
+            server.expect("notifications/initialized").await;
+        });
+        let info = upstream.unwrap().info();
+        assert_eq!(info.version, Some(Version::V2025_06_18));
     }
 }
 

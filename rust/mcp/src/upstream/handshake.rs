@@ -15,11 +15,11 @@ use super::config::UpstreamConfig;
 use super::core::{Core, Fault};
 use super::exchange::Patience;
 use super::info::{BadInfo, ServerInfo, speaks_modern};
-use crate::envelope::excerpt;
+use crate::envelope::{Edit, excerpt};
 use crate::jsonrpc::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError};
 use crate::modern::errors;
 use crate::raw::RawJson;
-use crate::version::{Era, MODERN, UnknownVersion};
+use crate::version::{Era, MODERN, UnknownVersion, Version};
 
 /// The request that greets a legacy server.
 pub(super) const INITIALIZE: &str = "initialize";
@@ -62,6 +62,17 @@ impl Greeting {
             ..self.clone()
         }
     }
+
+    /// With another version offered.
+    fn offering(&self, version: Version) -> Self {
+        let version = RawJson::string(version.as_str());
+        Self {
+            params: self
+                .params
+                .with_members(&[Edit::Set("protocolVersion", &version)]),
+            ..self.clone()
+        }
+    }
 }
 
 /// Greets a server over a connection that can carry messages.
@@ -88,6 +99,9 @@ async fn legacy_first(core: &Arc<Core>, greeting: &Greeting) -> Result<ServerInf
         outcome => return outcome,
     };
     let left = greeting.within.saturating_sub(begun.elapsed()).min(GUESS);
+    if let Some(version) = session_instead(&refused) {
+        return initialize(core, &greeting.offering(version), left.max(AT_LEAST)).await;
+    }
     // What it said first is what it has to say, unless it turns out to be modern.
     discover(core, left.max(AT_LEAST))
         .await
@@ -101,25 +115,29 @@ async fn modern_first(core: &Arc<Core>, greeting: &Greeting) -> Result<ServerInf
     } else {
         GUESS.min(greeting.within / 2)
     };
-    match discover(core, patience).await {
-        Err(error) if may_be_legacy(core, &error) => {}
+    let unmodern = match discover(core, patience).await {
+        Err(error) if may_be_legacy(core, &error) => error,
         outcome => return outcome.map_err(Unmodern::into_error),
-    }
+    };
     let left = greeting.within.saturating_sub(begun.elapsed());
+    let greeting = match unmodern {
+        Unmodern::SessionsOnly(_, version) => &greeting.offering(version),
+        Unmodern::Failed(_) => greeting,
+    };
     initialize(core, greeting, left.max(AT_LEAST)).await
 }
 
 /// Why a server cannot be used as a modern one.
 enum Unmodern {
-    /// It says that it is served in sessions.
-    SessionsOnly(HandshakeError),
+    /// It says that it is served in sessions, and in which version.
+    SessionsOnly(HandshakeError, Version),
     Failed(HandshakeError),
 }
 
 impl Unmodern {
     fn into_error(self) -> HandshakeError {
         match self {
-            Self::SessionsOnly(error) | Self::Failed(error) => error,
+            Self::SessionsOnly(error, _) | Self::Failed(error) => error,
         }
     }
 }
@@ -141,12 +159,14 @@ async fn discover(core: &Arc<Core>, within: Duration) -> Result<ServerInfo, Unmo
         Err(error) => return Err(judge(core, error)),
     };
     ServerInfo::discovered(&result).map_err(|bad| {
-        let sessions = matches!(bad, BadInfo::SessionsOnly);
+        let version = match &bad {
+            BadInfo::SessionsOnly(version) => Some(*version),
+            _ => None,
+        };
         let error = bad_info(core, DISCOVER, bad, &result);
-        if sessions {
-            Unmodern::SessionsOnly(error)
-        } else {
-            Unmodern::Failed(error)
+        match version {
+            Some(version) => Unmodern::SessionsOnly(error, version),
+            None => Unmodern::Failed(error),
         }
     })
 }
@@ -161,9 +181,24 @@ fn judge(core: &Core, error: HandshakeError) -> Unmodern {
     };
     let supported: Vec<String> = supported.into_iter().map(Into::into).collect();
     match speaks_modern(&supported) {
-        Err(BadInfo::SessionsOnly) => Unmodern::SessionsOnly(error),
+        Err(BadInfo::SessionsOnly(version)) => Unmodern::SessionsOnly(error, version),
         Err(bad) => Unmodern::Failed(bad_info(core, DISCOVER, bad, &RawJson::NULL)),
         Ok(()) => Unmodern::Failed(error),
+    }
+}
+
+/// The version to offer to a server that did not take the one that was, where it names only such with sessions.
+fn session_instead(refused: &HandshakeError) -> Option<Version> {
+    let HandshakeError::Refused { error, .. } = refused else {
+        return None;
+    };
+    let supported: Vec<String> = errors::supported(error)?
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    match speaks_modern(&supported) {
+        Err(BadInfo::SessionsOnly(version)) => Some(version),
+        _ => None,
     }
 }
 
@@ -194,7 +229,7 @@ fn may_be_modern(core: &Core, error: &HandshakeError) -> bool {
 /// will not take anything if it is gone, or does not read.
 fn may_be_legacy(core: &Core, error: &Unmodern) -> bool {
     match error {
-        Unmodern::SessionsOnly(_) => true,
+        Unmodern::SessionsOnly(..) => true,
         Unmodern::Failed(error) => match error {
             HandshakeError::Refused { error, .. } => !errors::is_modern(error.code),
             HandshakeError::TimedOut { .. } => !core.link.is_process(),
@@ -251,9 +286,9 @@ fn bad_info(core: &Core, asked: &'static str, bad: BadInfo, result: &RawJson) ->
     let instance = core.instance.clone();
     match bad {
         BadInfo::Version(version) => HandshakeError::BadVersion { instance, version },
-        BadInfo::SessionsOnly => HandshakeError::BadVersion {
+        BadInfo::SessionsOnly(version) => HandshakeError::BadVersion {
             instance,
-            version: UnknownVersion(format!("{asked} names versions with sessions only")),
+            version: UnknownVersion(format!("{version}, in answer to `{asked}`")),
         },
         BadInfo::Shape(reason) => HandshakeError::BadResult {
             instance,

@@ -66,8 +66,8 @@ struct Implementation {
 pub(super) enum BadInfo {
     /// It names a version that nobody here speaks, or not in that way.
     Version(UnknownVersion),
-    /// It is served in sessions only, in a version spoken here.
-    SessionsOnly,
+    /// It is served in sessions only: this is the newest version of them that is spoken here too.
+    SessionsOnly(Version),
     /// It has the wrong shape.
     Shape(String),
 }
@@ -212,13 +212,11 @@ pub(super) fn speaks_modern(supported: &[String]) -> Result<(), BadInfo> {
     if supported.iter().any(|version| version == MODERN) {
         return Ok(());
     }
-    if supported
-        .iter()
-        .any(|version| version.parse::<Version>().is_ok())
-    {
-        return Err(BadInfo::SessionsOnly);
-    }
-    Err(BadInfo::Version(UnknownVersion(supported.join(", "))))
+    let sessions = supported.iter().filter_map(|version| version.parse().ok());
+    Err(match sessions.max() {
+        Some(newest) => BadInfo::SessionsOnly(newest),
+        None => BadInfo::Version(UnknownVersion(supported.join(", "))),
+    })
 }
 
 fn shape(error: &serde_json::Error) -> BadInfo {
@@ -291,7 +289,10 @@ mod tests {
             speaks_modern(&versions.iter().map(|&it| it.to_owned()).collect::<Vec<_>>())
         };
         assert!(named(&["2027-01-01", MODERN]).is_ok());
-        assert!(matches!(named(&["2025-11-25"]), Err(BadInfo::SessionsOnly)));
+        assert!(matches!(
+            named(&["2024-11-05", "2025-06-18", "2027-01-01"]),
+            Err(BadInfo::SessionsOnly(Version::V2025_06_18))
+        ));
         assert!(matches!(named(&["2027-01-01"]), Err(BadInfo::Version(_))));
         assert!(matches!(named(&[]), Err(BadInfo::Version(_))));
     }

@@ -8,6 +8,7 @@ use http::header::{
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 
+use crate::modern::headers::{METHOD, NAME, PARAM_PREFIX};
 use crate::upstream::Endpoint;
 
 /// An address that was checked, and the headers every request there carries.
@@ -60,8 +61,11 @@ impl Address {
                 SESSION,
                 VERSION,
                 LAST_EVENT,
+                HeaderName::from_static(METHOD),
+                HeaderName::from_static(NAME),
             ]
             .contains(&key)
+                || key.as_str().starts_with(PARAM_PREFIX)
             {
                 return Err(format!("the header `{name}` is the protocol's own"));
             }
@@ -158,7 +162,14 @@ mod tests {
 
     #[test]
     fn headers_of_the_protocol_are_not_for_sale() {
-        for name in ["Accept", "MCP-Session-Id", "Content-Length", "bad name"] {
+        for name in [
+            "Accept",
+            "MCP-Session-Id",
+            "Mcp-Method",
+            "Mcp-Param-Region",
+            "Content-Length",
+            "bad name",
+        ] {
             let endpoint = Endpoint {
                 url: "http://h/".into(),
                 headers: vec![(name.into(), "x".into())],
