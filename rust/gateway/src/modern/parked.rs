@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_mcp::modern::headers;
+use backstay_mcp::modern::{headers, input};
 use backstay_mcp::{Envelope, RawJson, RpcError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,6 +56,8 @@ struct Waiting {
 /// A call that a client goes on with.
 pub(crate) struct Resumed {
     pub(crate) call: Arc<Call>,
+    /// The client's answers by the questions' keys; none for a call that begins.
+    pub(crate) answers: Vec<(String, RawJson)>,
     pub(crate) running: Running,
 }
 
@@ -149,7 +151,6 @@ impl Parked {
         };
         let mut all = self.waiting.lock();
         let Some(waiting) = all.get(&state) else {
-            drop(all);
             return Ok(None);
         };
         let same = waiting.scope == *scope
@@ -160,6 +161,12 @@ impl Parked {
                 "this `requestState` belongs to another request; retry the one it came with",
             ));
         }
+        // Before the state is spent.
+        let answers = match request.input_responses() {
+            None => Vec::new(),
+            Some(raw) => input::responses(&raw)
+                .ok_or_else(|| fault::invalid_params("`inputResponses` is not an object"))?,
+        };
         let Some(waiting) = all.remove(&state) else {
             return Ok(None);
         };
@@ -168,6 +175,7 @@ impl Parked {
         let answer = waiting.answer;
         Ok(Some(Resumed {
             call: waiting.call,
+            answers,
             running: Box::pin(async move { answer.await.unwrap_or(Answer::Nothing) }),
         }))
     }

@@ -1,201 +1,48 @@
-//! Streamable HTTP of 2026-07-28: every POST stands for itself.
+//! The answer to a request of 2026-07-28.
 //!
-//! An answer is JSON until something has to be said before it or it takes long; then it is an event stream,
-//! which cannot be resumed. A client that closes it, or goes away before it began, has called the request off. When a
-//! legacy server asks in the middle of a call, the answer is what it asks, and the call waits for the client to come
-//! back (`modern/parked.rs`).
+//! It is JSON until something has to be said before it or it takes long; then it is an event stream, which cannot be
+//! resumed. A client that closes it, or goes away before it began, has called the request off. When a legacy server asks
+//! in the middle of a call, the answer is what it asks, and the call waits for the client to come back
+//! ([`parked`](crate::modern::parked)).
 
 use std::sync::Arc;
 
-use backstay_mcp::modern::errors::{
-    self, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION,
-};
 use backstay_mcp::modern::headers;
 use backstay_mcp::modern::input::{self, InputRequired};
-use backstay_mcp::modern::meta::RequestMeta;
-use backstay_mcp::version::MODERN;
-use backstay_mcp::{Envelope, Kind, Limits, RawJson, Rewrite, RpcError, jsonrpc};
+use backstay_mcp::{Envelope, Limits, RawJson, Rewrite, RpcError, jsonrpc};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer;
-use super::body::Body;
-use super::listener::Peer;
-use super::mcp::Accepts;
-use super::post::{self, LONG};
+use super::super::answer;
+use super::super::body::Body;
+use super::super::mcp::Accepts;
+use super::super::post::LONG;
+use super::status;
 use crate::call::Call;
 use crate::core::Core;
-use crate::fault;
-use crate::log_level::LogLevel;
-use crate::modern::listeners;
 use crate::modern::parked::{Resumed, Running};
 use crate::modern::rounds::{Rounds, Woken};
 use crate::requests::{self, Answer};
 use crate::session::{EventStream, Keep, Scope, Session};
 
-/// Whether a message says that it is of 2026-07-28 or later.
-pub(super) fn is_modern(message: &Envelope) -> bool {
-    message.kind() == Kind::Request
-        && !RequestMeta::read(message).is_ok_and(|meta| !meta.is_modern())
-}
-
-pub(super) async fn serve(
-    core: &Arc<Core>,
-    scope: Scope,
-    accepts: Accepts,
-    compared: bool,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let bytes = match post::whole(&head, body, core.config.max_body).await {
-        Ok(bytes) => bytes,
-        Err(answer) => return answer,
-    };
-    match Envelope::parse(bytes, Limits::with_max_bytes(core.config.max_body)) {
-        Err(error) => answer::refusal(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
-        Ok(message) => match message.kind() {
-            Kind::Request => Box::pin(answer(core, scope, accepts, &head, compared, message)).await,
-            // The core of the protocol has none over HTTP: closing the stream is what cancels.
-            Kind::Notification => answer::empty(StatusCode::ACCEPTED),
-            Kind::Response | Kind::Error => answer::refusal(
-                StatusCode::BAD_REQUEST,
-                jsonrpc::INVALID_REQUEST,
-                "clients of 2026-07-28 send no responses: answers to a server are a retry's `inputResponses`",
-            ),
-        },
-    }
-}
-
-/// Answers one request. `compared`: its headers must say what its body says.
-pub(super) async fn answer(
-    core: &Arc<Core>,
-    scope: Scope,
-    accepts: Accepts,
-    head: &Parts,
-    compared: bool,
-    message: Envelope,
-) -> Response<Body> {
-    let id = message.id().unwrap_or(RawJson::NULL);
-    let admitted = admit(core, &scope, head, compared, &message);
-    let session = match admitted {
-        Ok(session) => session,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, Some(&id), &error),
-    };
-    let Some(place) = core.modern.place() else {
-        let error = RpcError::new(
-            jsonrpc::INTERNAL_ERROR,
-            "the gateway has no place for another request now",
-        );
-        return answer::later(
-            answer::error(StatusCode::SERVICE_UNAVAILABLE, Some(&id), &error),
-            1,
-        );
-    };
-    let outcome = if message.method() == "subscriptions/listen" {
-        listen(core, scope, accepts, &message, place).await
-    } else {
-        match begin(core, &scope, head, session, &message) {
-            Ok(resumed) => Ok(ask(core, accepts, message, resumed, place).await),
-            Err(error) => Err(error),
-        }
-    };
-    outcome.unwrap_or_else(|error| answer::error(status(error.code), Some(&id), &error))
-}
-
-/// Checks what every request says of itself, and makes what stands for it inside.
-fn admit(
-    core: &Core,
-    scope: &Scope,
-    head: &Parts,
-    compared: bool,
-    message: &Envelope,
-) -> Result<Arc<Session>, RpcError> {
-    let meta = RequestMeta::read(message).map_err(backstay_mcp::modern::meta::MetaFault::to_rpc)?;
-    if let Some(version) = meta.version()
-        && version != MODERN
-    {
-        // What it speaks decides what else it would have to say.
-        if compared {
-            headers::check(&head.headers, message, &meta)?;
-        }
-        return Err(errors::unsupported_version(&version));
-    }
-    meta.required()
-        .map_err(backstay_mcp::modern::meta::MetaFault::to_rpc)?;
-    if compared {
-        headers::check(&head.headers, message, &meta)?;
-        check_mirrored(core, scope, head, message)?;
-    }
-    let level = match meta.log_level() {
-        None => None,
-        Some(level) => Some(level.parse::<LogLevel>().map_err(|()| {
-            fault::invalid_params(format!("`{level}` in `params._meta` is no log level"))
-        })?),
-    };
-    let session = Session::passing(
-        core.sessions.number(),
-        core.config.generation,
-        scope.clone(),
-        meta.client_capabilities().unwrap_or(RawJson::EMPTY_OBJECT),
-        meta.client_info().unwrap_or(RawJson::EMPTY_OBJECT),
-        level,
-    );
-    if let Some(Peer(address)) = head.extensions.get() {
-        session.speaks_from(*address);
-    }
-    Ok(session)
-}
-
-/// Compares the headers of annotated arguments with the arguments.
-fn check_mirrored(
-    core: &Core,
-    scope: &Scope,
-    head: &Parts,
-    message: &Envelope,
-) -> Result<(), RpcError> {
-    if message.method() != "tools/call" {
-        return Ok(());
-    }
-    let view = core.view(scope);
-    let Some(to) = message.name().and_then(|name| view.tool(&name).cloned()) else {
-        return Ok(());
-    };
-    if to.mirrors.is_empty() {
-        return Ok(());
-    }
-    let arguments = message.arguments();
-    for mirror in &to.mirrors {
-        let header = headers::one(&head.headers, &mirror.header, &mirror.header)?;
-        mirror
-            .check(header, arguments.as_ref())
-            .map_err(|what| errors::header_mismatch(&what))?;
-    }
-    Ok(())
-}
-
 /// A new call, or one that waited for this request.
-fn begin(
+pub(super) fn begin(
     core: &Arc<Core>,
     scope: &Scope,
     head: &Parts,
     session: Arc<Session>,
     message: &Envelope,
 ) -> Result<Resumed, RpcError> {
-    let answers = match message.input_responses() {
-        None => Vec::new(),
-        Some(raw) => input::responses(&raw)
-            .ok_or_else(|| fault::invalid_params("`inputResponses` is not an object"))?,
-    };
     let id = message.id().unwrap_or(RawJson::NULL);
     if let Some(resumed) = core.modern.parked.take(scope, message)? {
         let call = &resumed.call;
-        for (key, value) in answers {
+        for (key, value) in &resumed.answers {
+            let question = RawJson::string(key);
             // What is no answer leaves its question open, and it is asked again.
-            if value.is_object() && call.session.asked.settle(&RawJson::string(&key), Ok(value)) {
-                call.rounds().inspect(|rounds| rounds.close(&key));
+            if value.is_object() && call.session.asked.settle(&question, Ok(value.clone())) {
+                call.rounds().inspect(|rounds| rounds.close(key));
             }
         }
         call.rounds()
@@ -222,17 +69,24 @@ fn begin(
             answer
         }
     });
-    Ok(Resumed { call, running })
+    Ok(Resumed {
+        call,
+        answers: Vec::new(),
+        running,
+    })
 }
 
-async fn ask(
+/// Answers a request, or has it wait for its client.
+pub(super) async fn ask(
     core: &Arc<Core>,
     accepts: Accepts,
     message: Envelope,
     resumed: Resumed,
     place: OwnedSemaphorePermit,
 ) -> Response<Body> {
-    let Resumed { call, mut running } = resumed;
+    let Resumed {
+        call, mut running, ..
+    } = resumed;
     let Some(rounds) = call.rounds() else {
         // A call of a modern client has them.
         return answer::empty(StatusCode::INTERNAL_SERVER_ERROR);
@@ -384,36 +238,6 @@ fn answer_with(accepts: Accepts, answer: Answer) -> Response<Body> {
         Answer::Pieces(pieces) => answer::pieces(pieces),
         Answer::Refused(refused) => answer::refused(*refused),
         Answer::Nothing => answer::empty(StatusCode::ACCEPTED),
-    }
-}
-
-async fn listen(
-    core: &Arc<Core>,
-    scope: Scope,
-    accepts: Accepts,
-    message: &Envelope,
-    place: OwnedSemaphorePermit,
-) -> Result<Response<Body>, RpcError> {
-    if !accepts.events {
-        return Ok(answer::refusal(
-            StatusCode::NOT_ACCEPTABLE,
-            jsonrpc::INVALID_REQUEST,
-            "the answer is text/event-stream; accept it",
-        ));
-    }
-    let listening = listeners::listen(core, scope, message).await?;
-    let reader = listening.stream().read(0);
-    Ok(answer::events_holding(reader, Box::new((listening, place))))
-}
-
-/// The HTTP status of an error.
-fn status(code: i64) -> StatusCode {
-    match code {
-        jsonrpc::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
-        HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_VERSION => {
-            StatusCode::BAD_REQUEST
-        }
-        _ => StatusCode::OK,
     }
 }
 
