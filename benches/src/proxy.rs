@@ -47,12 +47,10 @@ async fn passed(
     if let Ok(uri) = Uri::try_from(format!("http://{upstream}{path}")) {
         *request.uri_mut() = uri;
     }
-    Ok(match client.request(request).await {
-        Ok(answer) => answer.map(Either::Left),
-        Err(_) => {
-            let mut failed = Response::new(Either::Right(Empty::new()));
-            *failed.status_mut() = StatusCode::BAD_GATEWAY;
-            failed
-        }
-    })
+    if let Ok(answer) = client.request(request).await {
+        return Ok(answer.map(Either::Left));
+    }
+    let mut failed = Response::new(Either::Right(Empty::new()));
+    *failed.status_mut() = StatusCode::BAD_GATEWAY;
+    Ok(failed)
 }
