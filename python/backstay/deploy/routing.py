@@ -43,7 +43,7 @@ def routes(
         serving = [i for i in found.instances.values() if i.phase.alive and i.phase is not Phase.STOPPING]
         shown = stack.services.get(found.name) if stack else None
         if shown is not None and shown.publish is not None:
-            published.append(_published(shown, shown.publish, serving, config, ports))
+            published.append(_published(shown, shown.publish, serving, stack, config, ports))
         if not found.target.revision.server:
             continue
         route = _route(found, serving, stack, config, ports, headers, era)
@@ -57,6 +57,7 @@ def _published(
     service: Service,
     publish: Publish,
     serving: list[Instance],
+    stack: Stack | None,
     config: Callable[[str, int], Service | None],
     ports: Callable[[str], Mapping[str, int]],
 ) -> Published:
@@ -78,6 +79,7 @@ def _published(
         public=publish.public,
         protocol=publish.protocol,
         timeout_ms=round(publish.timeout * 1000),
+        traffic=traffic(service.traffic.over(stack.gateway.traffic if stack else Traffic())),
     )
 
 

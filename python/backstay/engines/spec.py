@@ -176,6 +176,7 @@ class Published:
     public: bool = False
     protocol: Literal["http", "h2c"] = "http"
     timeout_ms: int = 60_000
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)

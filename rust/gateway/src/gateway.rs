@@ -21,7 +21,7 @@ use crate::config::{GatewayConfig, Routes};
 use crate::core::{Core, NoteSink};
 use crate::event::{Event, EventSink};
 use crate::http::{Door, Secured, serve_tcp, serve_unix};
-use crate::published::{Health, OwnAddress};
+use crate::published::{OwnAddress, Presence};
 
 /// The endpoint in front of every server.
 ///
@@ -180,13 +180,17 @@ impl Gateway {
 
     /// An instance of a plain service is there, or is not well any more.
     pub fn instance_well(&self, instance: &str, well: bool) {
-        let health = if well { Health::Ready } else { Health::Down };
-        self.core.published.heard(instance, health);
+        let presence = if well {
+            Presence::Ready
+        } else {
+            Presence::Down
+        };
+        self.core.published.heard(instance, presence);
     }
 
     /// An instance was started: it is not there yet.
     pub fn instance_starting(&self, instance: &str) {
-        self.core.published.heard(instance, Health::Starting);
+        self.core.published.heard(instance, Presence::Starting);
     }
 
     /// The keeper has forgotten an instance.
@@ -196,13 +200,13 @@ impl Gateway {
 
     /// The instance is gone or going: calls to it fail with this reason. `retry_after_ms` where it will come back.
     pub fn instance_down(&self, instance: &str, reason: &str, retry_after_ms: Option<u64>) {
-        self.core.published.heard(instance, Health::Down);
+        self.core.published.heard(instance, Presence::Down);
         self.core.instance_down(instance, reason, retry_after_ms);
     }
 
     /// The instance was stopped, as asked.
     pub fn instance_stopped(&self, instance: &str) {
-        self.core.published.heard(instance, Health::Down);
+        self.core.published.heard(instance, Presence::Down);
         self.core.instance_stopped(instance);
     }
 

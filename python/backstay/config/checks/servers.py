@@ -37,12 +37,39 @@ def _check_plain(context: Context, service: Service) -> None:
         where = (*path, "command") if service.command is not None else path
         hint = "name the program in `command:`, or where the server comes from in `mcp:`"
         context.report(f"the service `{service.name}` has nothing to run", where, hint=hint)
-    for key in ("traffic", "cache"):
+    if context.has((*path, "traffic")):
+        _check_plain_traffic(context, service)
+    if context.has((*path, "cache")):
+        context.report(
+            f"no tools are called of `{service.name}`, and `cache` would do nothing",
+            (*path, "cache"),
+            hint="remove it, or make the service a server with `mcp:`",
+        )
+
+
+def _check_plain_traffic(context: Context, service: Service) -> None:
+    """Report what `traffic` says and a plain service cannot have."""
+    path = ("services", service.name, "traffic")
+    if service.publish is None:
+        context.report(
+            f"nothing goes through the gateway to `{service.name}`, and `traffic` would do nothing",
+            path,
+            hint="remove it, `publish:` the service, or make it a server with `mcp:`",
+        )
+        return
+    hints = {
+        "retries": "remove it: what cannot do harm is asked again elsewhere, nothing else is",
+        "timeouts": "write `publish: {timeout: 30s}`",
+    }
+    for key, hint in hints.items():
         if context.has((*path, key)):
+            context.report(f"`traffic.{key}` is for servers, and would do nothing", (*path, key), hint=hint)
+    for index, limit in enumerate(service.traffic.limits or ()):
+        if limit.per == "tool":
             context.report(
-                f"no tools are called of `{service.name}`, and `{key}` would do nothing",
-                (*path, key),
-                hint="remove it, or make the service a server with `mcp:`",
+                "a plain service has no tools to limit",
+                (*path, "limits", index, "per"),
+                hint="write `per: client` or `per: service`",
             )
 
 

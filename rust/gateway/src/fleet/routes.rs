@@ -15,7 +15,7 @@ impl Core {
         self.answers.configure(routes.cache);
         let before = self.servers();
         let mut after = Servers::new();
-        self.published.set(routes.published);
+        self.published.set(&self.metrics, routes.published);
         for route in routes.servers {
             let server = match before.get(route.service.as_str()) {
                 Some(server) if server.route().transport == route.transport => Arc::clone(server),

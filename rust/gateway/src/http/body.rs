@@ -11,6 +11,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::compress::Encoded;
+use crate::published::Asked;
 use crate::session::Reader;
 
 /// A stream on which nothing happens says so this often, so that nothing between takes it for dead.
@@ -32,12 +33,12 @@ pub(crate) enum Body {
 
 /// An answer's body that is passed on, and what counts it until it has ended.
 pub(crate) struct Passed {
-    reply: Reply<Incoming>,
+    reply: Reply<Asked>,
     _counted: Box<dyn Send>,
 }
 
 impl Passed {
-    pub(crate) fn new(reply: Reply<Incoming>, counted: impl Send + 'static) -> Self {
+    pub(crate) fn new(reply: Reply<Asked>, counted: impl Send + 'static) -> Self {
         Self {
             reply,
             _counted: Box::new(counted),

@@ -1,18 +1,20 @@
-//! One copy of a published service: is it there, how busy is it, does it answer.
+//! One copy of a published service: is it there, how busy is it, how did its requests go.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::time::Instant;
 
-use ahash::RandomState;
 use backstay_traffic::pool::{Pool, PoolConfig, Protocol};
-use backstay_traffic::{Breaker, BreakerConfig, Candidate, Open, Time};
+use backstay_traffic::{Candidate, Time, warmth};
+use bytes::Bytes;
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 
-/// What is known of an instance.
+use crate::traffic::{Health, Traffic, key_of, now};
+
+/// Whether an instance can get requests, as the keeper says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Health {
+pub(crate) enum Presence {
     /// It has not said that it is there.
     #[default]
     Starting,
@@ -22,18 +24,19 @@ pub(crate) enum Health {
     Down,
 }
 
+/// A request's body on its way to an instance: the client's own, or none where it is asked again.
+pub(crate) type Asked = Either<Incoming, Empty<Bytes>>;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) name: Arc<str>,
-    pub(super) pool: Arc<Pool<Incoming>>,
+    pub(super) pool: Arc<Pool<Asked>>,
+    pub(super) health: Health,
     protocol: Protocol,
     id: u64,
     outstanding: AtomicUsize,
-    health: AtomicU8,
-    breaker: Breaker,
-    /// Where the breaker's times count from.
-    origin: Instant,
+    presence: AtomicU8,
 }
 
 impl Instance {
@@ -45,13 +48,11 @@ impl Instance {
         Self {
             name: name.into(),
             pool: Pool::new(address, config),
+            health: Health::default(),
             protocol,
-            // The same name is the same choice in every daemon of the fleet.
-            id: RandomState::with_seeds(1, 2, 3, 4).hash_one(name),
+            id: key_of(name),
             outstanding: AtomicUsize::new(0),
-            health: AtomicU8::new(Health::default() as u8),
-            breaker: Breaker::new(BreakerConfig::default()),
-            origin: Instant::now(),
+            presence: AtomicU8::new(Presence::default() as u8),
         }
     }
 
@@ -60,41 +61,28 @@ impl Instance {
         self.pool.address() == address && self.protocol == protocol
     }
 
-    pub(super) fn set_health(&self, health: Health) {
-        self.health.store(health as u8, Ordering::Relaxed);
-    }
-
-    pub(super) fn health(&self) -> Health {
-        match self.health.load(Ordering::Relaxed) {
-            0 => Health::Starting,
-            1 => Health::Ready,
-            _ => Health::Down,
+    pub(super) fn set_presence(&self, presence: Presence) {
+        let before = self.presence.swap(presence as u8, Ordering::Relaxed);
+        if presence == Presence::Ready && before != presence as u8 {
+            self.health.begins(now());
         }
     }
 
-    pub(super) fn as_candidate(&self) -> Candidate {
+    pub(super) fn presence(&self) -> Presence {
+        match self.presence.load(Ordering::Relaxed) {
+            0 => Presence::Starting,
+            1 => Presence::Ready,
+            _ => Presence::Down,
+        }
+    }
+
+    pub(super) fn as_candidate(&self, traffic: &Traffic, now: Time) -> Candidate {
         Candidate {
             outstanding: self.outstanding.load(Ordering::Relaxed),
+            warmth: warmth(self.health.since(), now, traffic.slow_start()),
+            ejected: self.health.ejection.is_out(now),
             ..Candidate::new(self.id)
         }
-    }
-
-    /// Whether its breaker lets a request through. Who is let through says what came of it.
-    pub(super) fn check(&self) -> Result<(), Open> {
-        self.breaker.check(self.now())
-    }
-
-    pub(super) fn succeeded(&self) {
-        self.breaker.success(self.now());
-    }
-
-    /// True: its breaker has opened for that.
-    pub(super) fn failed(&self) -> bool {
-        self.breaker.failure(self.now())
-    }
-
-    fn now(&self) -> Time {
-        Time::since(self.origin)
     }
 
     /// Counts a request as in flight until the guard is dropped.

@@ -22,13 +22,15 @@ use http::header::HOST;
 use http::{HeaderMap, Uri};
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use instance::Health;
 use instance::Instance;
+pub(crate) use instance::{Asked, Presence};
 pub(crate) use proxy::serve;
 pub use route::{OwnAddress, PublishedInstance, PublishedRoute, Speaks, TlsFiles};
 use service::Service;
-use signals::Families;
+use signals::{Families, Signals};
 pub(crate) use table::Found;
+
+use crate::metrics::Metrics;
 use table::Table;
 
 /// Everything that is published.
@@ -39,7 +41,7 @@ pub(crate) struct Published {
     /// Whether something is published for a host of its own: asked by every request of the gateway.
     has_hosts: AtomicBool,
     /// What the keeper said of instances, whether a route names them or not. Held for one map operation.
-    health: Mutex<HashMap<Box<str>, Health>>,
+    presence: Mutex<HashMap<Box<str>, Presence>>,
     families: Families,
     /// Upgraded connections.
     tunnels: AtomicUsize,
@@ -50,7 +52,7 @@ impl Published {
         Ok(Self {
             table: RwLock::default(),
             has_hosts: AtomicBool::new(false),
-            health: Mutex::default(),
+            presence: Mutex::default(),
             families: Families::new(registry)?,
             tunnels: AtomicUsize::new(0),
         })
@@ -61,13 +63,13 @@ impl Published {
     }
 
     /// Publishes these and nothing else. Instances that stay keep their connections and what is known of them.
-    pub(crate) fn set(&self, routes: Vec<PublishedRoute>) {
+    pub(crate) fn set(&self, metrics: &Metrics, routes: Vec<PublishedRoute>) {
         let before = self.table();
         let after = Table::new(routes.into_iter().map(|route| {
             let old = before.service(&route.service);
             let signals = match &old {
                 Some(old) => Arc::clone(&old.signals),
-                None => Arc::new(self.families.of(&route.service)),
+                None => Arc::new(Signals::new(&self.families, metrics, &route.service)),
             };
             let kept = |name: &str| {
                 let mut of_old = old.iter().flat_map(|old| &old.instances);
@@ -82,7 +84,7 @@ impl Published {
                     })
             });
             let instances = instances.collect();
-            Service::new(route, instances, signals)
+            Service::new(route, old.as_deref(), instances, signals)
         }));
         for service in before.services() {
             if after.service(&service.route.service).is_none() {
@@ -93,28 +95,28 @@ impl Published {
         let after = Arc::new(after);
         *self.table.write() = Arc::clone(&after);
         // What was heard since: who hears of an instance writes it down before looking for it in the table.
-        let health = self.health.lock();
+        let presence = self.presence.lock();
         for one in after.services().flat_map(|service| &service.instances) {
-            if let Some(health) = health.get(&*one.name) {
-                one.set_health(*health);
+            if let Some(presence) = presence.get(&*one.name) {
+                one.set_presence(*presence);
             }
         }
     }
 
     /// The keeper says how an instance is.
-    pub(crate) fn heard(&self, instance: &str, health: Health) {
-        self.health.lock().insert(instance.into(), health);
+    pub(crate) fn heard(&self, instance: &str, presence: Presence) {
+        self.presence.lock().insert(instance.into(), presence);
         for service in self.table().services() {
             if let Some(one) = service.instances.iter().find(|one| *one.name == *instance) {
-                one.set_health(health);
+                one.set_presence(presence);
             }
         }
     }
 
     /// The keeper has forgotten an instance.
     pub(crate) fn forget(&self, instance: &str) {
-        self.heard(instance, Health::Down);
-        self.health.lock().remove(instance);
+        self.heard(instance, Presence::Down);
+        self.presence.lock().remove(instance);
     }
 
     /// The service of this name.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use backstay_traffic::Ticket;
 use backstay_traffic::pool::{Failed, Reply, Why};
 use http::header::{CONNECTION, HOST, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, uri};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, uri};
+use http_body_util::{Either, Empty};
+use hyper::body::{Body as _, Incoming};
+use tokio::time::Instant;
 
 use super::headers::{strip_hop_by_hop, to_service, upgrade};
-use super::instance::{InFlight, Instance};
+use super::instance::{Asked, InFlight, Instance};
 use super::route::Speaks;
 use super::service::{Service, Unavailable};
 use super::signals::Measure;
@@ -16,8 +19,9 @@ use super::table::Found;
 use super::tunnel;
 use crate::core::Core;
 use crate::http::{Body, Passed, Visit, answer};
+use crate::traffic::{NO_TOOL, Outcome, key_of, now};
 
-/// Instances that a request is sent to at most, where those before were never reached.
+/// Instances that a request is sent to at most, where those before could not do it.
 const MOST_TRIES: usize = 3;
 
 /// Answers a request by the service that it is for.
@@ -30,6 +34,26 @@ pub(crate) async fn serve(
 ) -> Response<Body> {
     let service = &found.service;
     let mut measure = service.signals.begin();
+    let client_key = visit.peer.map_or(0, |peer| key_of(&peer.to_string()));
+    let admitted = service.traffic.admit(client_key, NO_TOOL, now());
+    let place = match admitted {
+        Ok(()) => service.traffic.enter(service.signals.traffic()).await,
+        Err(refusal) => Err(refusal),
+    };
+    let place = match place {
+        Ok(place) => place,
+        Err(refusal) => {
+            service.signals.traffic().refused(refusal.reason());
+            let said = refusal
+                .error(&service.route.service, None)
+                .message
+                .replace("server `", "`");
+            return refused(
+                (refusal.status(), said, Some(refusal.retry_after())),
+                measure,
+            );
+        }
+    };
     let client = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
     let wants = upgrade(&head);
@@ -60,21 +84,16 @@ pub(crate) async fn serve(
         // It is `:authority` by now.
         head.headers.remove(HOST);
     }
-    let sent = tokio::time::timeout(
-        service.route.timeout(),
-        send(service, Request::from_parts(head, body)),
-    );
-    let (mut reply, busy) = match sent.await {
-        Ok(Ok(answered)) => answered,
-        Ok(Err(refusal)) => return refused(refusal, measure),
-        Err(_) => {
-            let message = format!(
-                "`{}` did not begin an answer within {:?}",
-                service.route.service,
-                service.route.timeout()
-            );
-            return refused((StatusCode::GATEWAY_TIMEOUT, message, None), measure);
-        }
+    let sent = send(
+        core,
+        service,
+        client_key,
+        Request::from_parts(head, Either::Left(body)),
+    )
+    .await;
+    let (mut reply, busy) = match sent {
+        Ok(answered) => answered,
+        Err(refusal) => return refused(refusal, measure),
     };
     measure.answered(reply.status());
     if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -86,13 +105,13 @@ pub(crate) async fn serve(
             return refused((StatusCode::BAD_GATEWAY, message, None), measure);
         };
         let server = hyper::upgrade::on(&mut reply);
-        if !tunnel::begin(core, service, client, server, busy) {
+        if !tunnel::begin(core, service, client, server, (busy, place)) {
             let message = "too many connections speak something else than HTTP already".to_owned();
             return refused((StatusCode::SERVICE_UNAVAILABLE, message, Some(1)), measure);
         }
         return switched(reply, what);
     }
-    passed(reply, measure, busy)
+    passed(reply, (measure, busy, place))
 }
 
 /// What the client gets instead of an answer: a status, why, and when to come back.
@@ -108,7 +127,7 @@ fn refused((status, message, retry_after): Refusal, mut measure: Measure) -> Res
     }
 }
 
-fn switched(reply: Response<Reply<Incoming>>, what: HeaderValue) -> Response<Body> {
+fn switched(reply: Response<Reply<Asked>>, what: HeaderValue) -> Response<Body> {
     let (mut head, _) = reply.into_parts();
     strip_hop_by_hop(&mut head.headers);
     head.headers
@@ -117,48 +136,66 @@ fn switched(reply: Response<Reply<Incoming>>, what: HeaderValue) -> Response<Bod
     Response::from_parts(head, Body::empty())
 }
 
-fn passed(reply: Response<Reply<Incoming>>, measure: Measure, busy: InFlight) -> Response<Body> {
+fn passed(
+    reply: Response<Reply<Asked>>,
+    counted: (Measure, InFlight, Option<Ticket>),
+) -> Response<Body> {
     let (mut head, body) = reply.into_parts();
     strip_hop_by_hop(&mut head.headers);
     // Each side has its own version of HTTP.
     head.version = Version::default();
-    let passed = Passed::new(body, (measure, busy));
+    let passed = Passed::new(body, counted);
     Response::from_parts(head, Body::Passed(Box::new(passed)))
 }
 
-/// Sends a request to an instance, and to others while none was reached.
+/// Sends a request to an instance, and to others where it did not arrive or may be asked twice.
 async fn send(
+    core: &Core,
     service: &Service,
-    mut request: Request<Incoming>,
-) -> Result<(Response<Reply<Incoming>>, InFlight), Refusal> {
+    client: u64,
+    mut request: Request<Asked>,
+) -> Result<(Response<Reply<Asked>>, InFlight), Refusal> {
+    let copy = may_repeat(&request).then(|| without_body(&request));
     let mut tried: Vec<Arc<Instance>> = Vec::new();
+    let end = Instant::now() + service.route.timeout();
     loop {
-        let instance = match service.pick(&tried) {
-            Ok(instance) => instance,
+        let chosen = match service.pick(client, &tried) {
+            Ok(chosen) => chosen,
             Err(why) => return Err(unavailable(service, why, &tried)),
         };
+        let instance = &chosen.instance;
         let busy = instance.begin();
-        match instance.pool.send(request).await {
+        let Ok(sent) = tokio::time::timeout_at(end, instance.pool.send(request)).await else {
+            service.learn(core, &chosen, Outcome::Bad);
+            let (name, time) = (&instance.name, service.route.timeout());
+            let message = format!("`{name}` did not begin an answer within {time:?}");
+            return Err((StatusCode::GATEWAY_TIMEOUT, message, None));
+        };
+        match sent {
             Ok(answer) => {
                 // By these, those behind a service say that it does not work.
-                let works = !matches!(answer.status().as_u16(), 502..=504);
-                if works {
-                    instance.succeeded();
-                } else {
-                    instance.failed();
-                }
+                let outcome = match answer.status().as_u16() {
+                    502..=504 => Outcome::Bad,
+                    _ => Outcome::Good,
+                };
+                service.learn(core, &chosen, outcome);
                 return Ok((answer, busy));
             }
             Err(Failed { why, unsent }) => {
                 drop(busy);
-                if !matches!(why, Why::Full(_)) {
-                    instance.failed();
-                }
-                match unsent {
-                    Some(unsent) if tried.len() + 1 < MOST_TRIES => {
-                        request = *unsent;
+                let outcome = match why {
+                    // As many connections as may be are ours to have, and say nothing of it.
+                    Why::Full(_) => Outcome::Nothing,
+                    _ => Outcome::Bad,
+                };
+                service.learn(core, &chosen, outcome);
+                let again = unsent.map(|unsent| *unsent);
+                let again = again.or_else(|| copy.as_ref().map(without_body));
+                match again {
+                    Some(again) if tried.len() + 1 < MOST_TRIES => {
+                        request = again;
                         service.signals.tried_again();
-                        tried.push(instance);
+                        tried.push(chosen.instance);
                     }
                     _ => {
                         let message = format!("`{}` does not answer: {why}", instance.name);
@@ -168,6 +205,23 @@ async fn send(
             }
         }
     }
+}
+
+/// Whether it changes nothing to ask twice (RFC 9110 §9.2.1), and there is nothing of it that passes only once.
+fn may_repeat(request: &Request<Asked>) -> bool {
+    matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) && request.body().is_end_stream()
+}
+
+fn without_body(request: &Request<Asked>) -> Request<Asked> {
+    let mut copy = Request::new(Either::Right(Empty::new()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
 }
 
 fn unavailable(service: &Service, why: Unavailable, tried: &[Arc<Instance>]) -> Refusal {

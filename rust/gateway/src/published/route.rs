@@ -8,8 +8,10 @@ use backstay_traffic::pool::Protocol;
 use backstay_traffic::tls::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
+use crate::traffic::TrafficRoute;
+
 /// One plain service that clients reach through the gateway.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedRoute {
     /// The service.
@@ -38,6 +40,9 @@ pub struct PublishedRoute {
     /// How long it may take to begin an answer.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
+    /// How requests are balanced, limited and protected.
+    #[serde(default)]
+    pub traffic: TrafficRoute,
     /// The copies of it that requests may go to.
     pub instances: Vec<PublishedInstance>,
 }

@@ -1,22 +1,34 @@
-//! A published service: its route, its instances, and which of them gets a request.
+//! A published service: its route, its rules, its instances, and which of them gets a request.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_traffic::{Balance, Candidate};
-use rand::Rng as _;
+use backstay_traffic::{Balance, Policy, State};
 
-use super::instance::{Health, Instance};
+use super::instance::{Instance, Presence};
 use super::route::PublishedRoute;
 use super::signals::Signals;
+use crate::core::Core;
+use crate::event::Event;
+use crate::traffic::{Affinity, Lane, NO_TOOL, Outcome, Told, Traffic, now};
 
-/// See the module. Made anew whenever its route changes; its instances stay.
+/// See the module. Made anew whenever its route changes; its instances and what it counts stay.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) route: PublishedRoute,
     pub(super) instances: Vec<Arc<Instance>>,
     pub(super) signals: Arc<Signals>,
-    balance: Balance,
+    pub(super) traffic: Traffic,
+    /// Where clients stay: by their address.
+    homes: Balance,
+    told: Told,
+}
+
+/// Where a request goes.
+pub(super) struct Chosen {
+    pub(super) instance: Arc<Instance>,
+    /// The breaker that let it through and wants to hear how it went.
+    lane: Option<Arc<Lane>>,
 }
 
 /// Why no instance gets a request.
@@ -35,53 +47,129 @@ pub(super) enum Unavailable {
 impl Service {
     pub(super) fn new(
         route: PublishedRoute,
+        before: Option<&Self>,
         instances: Vec<Arc<Instance>>,
         signals: Arc<Signals>,
     ) -> Self {
+        let traffic = Traffic::new(route.traffic.clone(), before.map(|before| &before.traffic));
+        if before.is_some_and(|before| before.route.traffic.breaker != route.traffic.breaker) {
+            for instance in &instances {
+                instance.health.forget_breakers();
+            }
+        }
         Self {
             route,
             instances,
             signals,
-            balance: Balance::default(),
+            traffic,
+            homes: Balance::new(Policy::ConsistentHash),
+            told: Told::default(),
         }
     }
 
-    /// The instance for a request, beside those that were tried already.
-    pub(super) fn pick(&self, tried: &[Arc<Instance>]) -> Result<Arc<Instance>, Unavailable> {
+    /// The instance for a request of this client, beside those that were tried already.
+    pub(super) fn pick(&self, client: u64, tried: &[Arc<Instance>]) -> Result<Chosen, Unavailable> {
+        let now = now();
         let mut able: Vec<&Arc<Instance>> = self
             .instances
             .iter()
-            .filter(|one| one.health() == Health::Ready)
+            .filter(|one| one.presence() == Presence::Ready)
             .filter(|one| !tried.iter().any(|other| Arc::ptr_eq(other, one)))
             .collect();
+        let balance = match self.route.traffic.affinity {
+            Affinity::None => &self.traffic.balance,
+            Affinity::Session => &self.homes,
+        };
         let mut rest: Option<Duration> = None;
         loop {
-            let candidates: Vec<Candidate> = able.iter().map(|one| one.as_candidate()).collect();
-            let random = rand::rng().random::<[f64; 2]>();
-            let Some(index) = self
-                .balance
-                .choose(&candidates, random[0].to_bits(), random)
-            else {
+            let candidates: Vec<_> = able
+                .iter()
+                .map(|one| one.as_candidate(&self.traffic, now))
+                .collect();
+            let Some(index) = balance.choose(&candidates, client, rand::random()) else {
                 return Err(rest.map_or_else(|| self.why_not(), Unavailable::Resting));
             };
-            match able[index].check() {
-                Ok(()) => return Ok(Arc::clone(able[index])),
-                Err(open) => {
+            let instance = able.swap_remove(index);
+            let lane = self
+                .traffic
+                .breaker
+                .map(|config| instance.health.lane(NO_TOOL, config));
+            match lane.as_ref().map(|lane| lane.breaker.check(now)) {
+                Some(Err(open)) => {
                     rest = Some(rest.map_or(open.retry_after, |rest| rest.min(open.retry_after)));
-                    able.swap_remove(index);
+                }
+                Some(Ok(())) | None => {
+                    return Ok(Chosen {
+                        instance: Arc::clone(instance),
+                        lane,
+                    });
                 }
             }
         }
     }
 
+    /// A request that went there went so.
+    pub(super) fn learn(&self, core: &Core, to: &Chosen, outcome: Outcome) {
+        let now = now();
+        let told = |event: Event| {
+            if self.told.may() {
+                core.emit(event);
+            }
+        };
+        let (service, instance) = (
+            || self.route.service.clone(),
+            || to.instance.name.to_string(),
+        );
+        if let Some(lane) = &to.lane {
+            match lane.record(outcome, 0, now) {
+                Some(State::Closed) => told(Event::BreakerClosed {
+                    service: service(),
+                    instance: instance(),
+                    tool: None,
+                }),
+                Some(_) => {
+                    self.signals.breaker_opened();
+                    told(Event::BreakerOpened {
+                        service: service(),
+                        instance: instance(),
+                        tool: None,
+                        retry_in_ms: millis(lane.breaker.opens_in(now).unwrap_or_default()),
+                    });
+                }
+                None => {}
+            }
+        }
+        let Some(config) = &self.traffic.ejection else {
+            return;
+        };
+        let ejection = &to.instance.health.ejection;
+        if outcome == Outcome::Good {
+            ejection.success();
+        } else if outcome == Outcome::Bad
+            && self.instances.len() > 1
+            && let Some(rest) = ejection.failure(config, now)
+        {
+            self.signals.ejected();
+            told(Event::InstanceEjected {
+                service: service(),
+                instance: instance(),
+                rests_for_ms: millis(rest),
+            });
+        }
+    }
+
     fn why_not(&self) -> Unavailable {
-        let any = |health| self.instances.iter().any(|one| one.health() == health);
+        let any = |presence| self.instances.iter().any(|one| one.presence() == presence);
         if self.instances.is_empty() {
             Unavailable::Stopped
-        } else if any(Health::Starting) {
+        } else if any(Presence::Starting) {
             Unavailable::Starting
         } else {
             Unavailable::Down
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

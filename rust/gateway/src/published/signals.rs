@@ -9,6 +9,9 @@ use backstay_telemetry::{
 };
 use http::StatusCode;
 
+use crate::metrics::Metrics;
+use crate::traffic;
+
 /// The families.
 #[derive(Debug)]
 pub(super) struct Families {
@@ -16,7 +19,6 @@ pub(super) struct Families {
     latency: HistogramFamily,
     in_flight: GaugeFamily,
     tunnels: GaugeFamily,
-    again: CounterFamily,
 }
 
 impl Families {
@@ -43,30 +45,7 @@ impl Families {
                 "Connections that speak something else by now, such as WebSocket.",
                 &["service"],
             )?,
-            again: registry.counter(
-                "backstay_http_retries_total",
-                "Requests that went to a second instance because the first was never reached.",
-                &["service"],
-            )?,
         })
-    }
-
-    pub(super) fn of(&self, service: &str) -> Signals {
-        let code = |code| self.requests.with(&[service, code]);
-        Signals {
-            codes: [
-                code("none"),
-                code("1xx"),
-                code("2xx"),
-                code("3xx"),
-                code("4xx"),
-                code("5xx"),
-            ],
-            latency: self.latency.with(&[service]),
-            in_flight: self.in_flight.with(&[service]),
-            tunnels: self.tunnels.with(&[service]),
-            again: self.again.with(&[service]),
-        }
     }
 
     pub(super) fn forget(&self, service: &str) {
@@ -75,7 +54,6 @@ impl Families {
         self.latency.retain(other);
         self.in_flight.retain(other);
         self.tunnels.retain(other);
-        self.again.retain(other);
     }
 }
 
@@ -86,10 +64,35 @@ pub(super) struct Signals {
     latency: Histogram,
     in_flight: Gauge,
     tunnels: Gauge,
-    again: Counter,
+    traffic: traffic::Signals,
 }
 
 impl Signals {
+    pub(super) fn new(families: &Families, metrics: &Metrics, service: &str) -> Self {
+        let code = |code| families.requests.with(&[service, code]);
+        let codes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+        Self {
+            codes: codes.map(code),
+            latency: families.latency.with(&[service]),
+            in_flight: families.in_flight.with(&[service]),
+            tunnels: families.tunnels.with(&[service]),
+            traffic: traffic::Signals::new(&metrics.traffic, service),
+        }
+    }
+
+    /// What every kind of traffic is counted by.
+    pub(super) fn traffic(&self) -> &traffic::Signals {
+        &self.traffic
+    }
+
+    pub(super) fn breaker_opened(&self) {
+        self.traffic.opened.inc();
+    }
+
+    pub(super) fn ejected(&self) {
+        self.traffic.ejections.inc();
+    }
+
     pub(super) fn begin(self: &Arc<Self>) -> Measure {
         self.in_flight.inc();
         Measure {
@@ -100,7 +103,7 @@ impl Signals {
     }
 
     pub(super) fn tried_again(&self) {
-        self.again.inc();
+        self.traffic.retries.inc();
     }
 
     pub(super) fn tunnel(self: &Arc<Self>) -> Tunnelled {

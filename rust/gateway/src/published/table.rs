@@ -92,11 +92,15 @@ mod tests {
     use backstay_telemetry::Registry;
 
     use super::super::route::{PublishedRoute, Speaks};
-    use super::super::signals::Families;
+    use super::super::signals::{Families, Signals};
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::traffic::TrafficRoute;
 
     fn table(routes: &[(&str, &str, &[&str])]) -> Table {
-        let families = Families::new(&Registry::new()).unwrap();
+        let registry = Registry::new();
+        let families = Families::new(&registry).unwrap();
+        let metrics = Metrics::new(&registry).unwrap();
         Table::new(routes.iter().map(|(service, path, hosts)| {
             let route = PublishedRoute {
                 service: (*service).into(),
@@ -108,9 +112,11 @@ mod tests {
                 public: false,
                 protocol: Speaks::Http,
                 timeout_ms: 1000,
+                traffic: TrafficRoute::default(),
                 instances: Vec::new(),
             };
-            Service::new(route, Vec::new(), Arc::new(families.of(service)))
+            let signals = Signals::new(&families, &metrics, service);
+            Service::new(route, None, Vec::new(), Arc::new(signals))
         }))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use backstay_traffic::Ticket;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
@@ -20,14 +21,14 @@ pub(super) fn begin(
     service: &Service,
     client: OnUpgrade,
     server: OnUpgrade,
-    busy: InFlight,
+    counted: (InFlight, Option<Ticket>),
 ) -> bool {
     let Some(place) = Place::take(core) else {
         return false;
     };
-    let counted = service.signals.tunnel();
+    let open = service.signals.tunnel();
     core.runtime.spawn(async move {
-        let _held = (place, counted, busy);
+        let _held = (place, open, counted);
         if let (Ok(client), Ok(server)) = tokio::join!(client, server) {
             // Either side may break off: that is how most of these end.
             let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(server)).await;

@@ -255,7 +255,7 @@ async fn an_instance_that_is_not_reached_costs_no_request() {
     let metrics = house.metrics();
     let again = metrics
         .lines()
-        .find_map(|line| line.strip_prefix(r#"backstay_http_retries_total{service="web"} "#));
+        .find_map(|line| line.strip_prefix(r#"backstay_call_retries_total{service="web"} "#));
     // Its breaker opens after some, and it is not tried any more.
     let again: f64 = again.unwrap().parse().unwrap();
     assert!((1.0..=10.0).contains(&again), "{again}");
@@ -460,4 +460,75 @@ async fn an_address_of_its_own_speaks_tls_and_takes_a_renewed_certificate() {
     while TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_service_that_is_asked_too_often_says_when_to_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, web) = (House::new(dir.path()), Web::new("web").await);
+    let limit =
+        json!({"calls": 2, "period_ms": 60_000, "burst": 2, "per": "client", "shown": "2/min"});
+    publish(
+        &house,
+        json!([{"service": "web", "path": "/web", "traffic": {"limits": [limit]},
+                "instances": [{"name": "web.1", "address": web.address}]}]),
+    );
+    house.gateway.instance_well("web.1", true);
+    said(house.address, "/web", "localhost").await;
+    said(house.address, "/web", "localhost").await;
+    let (status, headers, body) = ask(house.address, get("/web", "localhost")).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{body}");
+    assert!(
+        headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            >= 1
+    );
+    assert!(body.contains("`web` takes 2/min per client"), "{body}");
+    assert_eq!(web.asked(), 2);
+}
+
+#[tokio::test]
+async fn an_instance_that_only_breaks_off_rests_and_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, web) = (House::new(dir.path()), Web::new("web").await);
+    let breaks = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = breaks.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = breaks.accept().await {
+            // Read first: what is closed unread is reset, and might count as never sent.
+            let mut asked = [0; 1024];
+            let _ = stream.read(&mut asked).await;
+        }
+    });
+    publish(
+        &house,
+        json!([{"service": "web", "path": "/web", "instances": [
+            {"name": "web.1", "address": web.address}, {"name": "web.2", "address": address}]}]),
+    );
+    house.gateway.instance_well("web.1", true);
+    house.gateway.instance_well("web.2", true);
+    let mut failed = 0;
+    // Reading is asked again elsewhere; what rests for its failures may be tried anew by then.
+    for _ in 0..60 {
+        said(house.address, "/web", "localhost").await;
+    }
+    house.gateway.instance_well("web.2", true);
+    for _ in 0..60 {
+        let posted = Request::post("/web").header("host", "localhost");
+        let (status, ..) = ask(house.address, posted.body(Full::from("x")).unwrap()).await;
+        failed += usize::from(status == StatusCode::BAD_GATEWAY);
+    }
+    assert_eq!(
+        web.asked() + failed,
+        120,
+        "nothing that changes something is asked twice"
+    );
+    // What was sent is not sent again, so each of these was one request's end; five of them were enough.
+    assert!(failed <= 8, "{failed}");
+    house
+        .wait(|event| matches!(event, Event::InstanceEjected { instance, .. } | Event::BreakerOpened { instance, .. } if instance == "web.2"))
+        .await;
 }
