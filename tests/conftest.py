@@ -126,10 +126,9 @@ def node() -> Path:
 
 @pytest.fixture(scope="session")
 def databases() -> None:
-    """Redis' and PostgreSQL's servers, from Debian's packages where they are missing."""
+    """Redis', Memcached's and PostgreSQL's servers, from Debian's packages where they are missing."""
     wanted = []
-    if not shutil.which("redis-server"):
-        wanted.append("redis-server")
+    wanted += [name for name in ("redis-server", "memcached") if not shutil.which(name)]
     if not any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and not shutil.which("postgres"):
         wanted.append("postgresql")
     if wanted:

@@ -67,6 +67,8 @@ GATEWAY = "gateway: {HERE}\nservices: {a: {command: x}}"
 PUBLISH = "services: {a: {command: x, ports: {m: auto, n: auto}, publish: {HERE}}}"
 TLS = "gateway: {tls: {key: one.key, HERE}}\nservices: {a: {command: x}}"
 
+SECOND = GATEWAY.replace("HERE", "cache: {second: {HERE}}")
+
 READS = "secrets: {s: {HERE}}\nservices: {a: {command: x, environment: {S: '{{ secrets.s }}'}, secrets: [s]}}"
 
 KEYS: dict[str, tuple[str, str, str]] = {
@@ -233,6 +235,10 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "Cache.invalidates": (CACHE, "", "invalidates: {a: [b]}"),
     "Cache.warm": (CACHE, "", "warm: ./calls.jsonl"),
     "Gateway.cache": (GATEWAY, "", "cache: 1M"),
+    "GatewayCache.second": (GATEWAY, "cache: 1M", "cache: {memory: 1M, second: 'redis://h'}"),
+    "SecondLevel.url": (SECOND, "url: redis://h", "url: memcached://h"),
+    "SecondLevel.write": (SECOND, "url: redis://h", "url: redis://h, write: through"),
+    "SecondLevel.timeout": (SECOND, "url: redis://h", "url: redis://h, timeout: 1s"),
     "GatewayCache.memory": (GATEWAY, "cache: {memory: 1M}", "cache: {memory: 2M}"),
     "ServiceFile.traffic": (
         PLAIN,

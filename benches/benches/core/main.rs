@@ -6,6 +6,7 @@ mod ledger;
 mod ports;
 mod registry;
 mod telemetry;
+mod traffic;
 
 use std::time::Duration;
 
@@ -25,5 +26,6 @@ fn main() {
     registry::all(&mut criterion);
     cache::all(&mut criterion);
     telemetry::all(&mut criterion);
+    traffic::all(&mut criterion);
     criterion.final_summary();
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backstay.config.models import Traffic
 from backstay.deploy.build import server_url
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from backstay.config import Service, Stack
-    from backstay.config.models import Publish
+    from backstay.config.models import GatewayCache, Publish
     from backstay.deploy.state import Service as Found
 
 __all__ = ["routes"]
@@ -49,8 +49,7 @@ def routes(
         route = _route(found, serving, stack, config, ports, headers, era)
         if route is not None:
             servers.append(route)
-    kept = {"memory": stack.gateway.cache.memory} if stack else None
-    return Routes(tuple(servers), tuple(published), kept)
+    return Routes(tuple(servers), tuple(published), _kept(stack.gateway.cache) if stack else None)
 
 
 def _published(
@@ -91,6 +90,18 @@ def _pool(found: Found) -> Pool | None:
     return Pool(pool.spare, pool.most, found.stage is Stage.SETTLED and not found.paused, found.cramped)
 
 
+def _kept(cache: GatewayCache) -> dict[str, Any]:
+    """Say what the answers that are kept have in common."""
+    kept: dict[str, Any] = {"memory": cache.memory}
+    if cache.second is not None:
+        kept["second"] = {
+            "url": cache.second.url,
+            "through": cache.second.write == "through",
+            "timeout_ms": round(cache.second.timeout * 1000),
+        }
+    return kept
+
+
 def _cache(found: Found, service: Service, stack: Stack | None) -> Cache | None:
     """Say which of a server's answers are kept."""
     kept = service.cache
@@ -98,7 +109,7 @@ def _cache(found: Found, service: Service, stack: Stack | None) -> Cache | None:
         return None
     folder = stack.dir if stack else Path()
     return Cache(
-        revision=found.target.revision.number,
+        revision=found.target.revision.fingerprint,
         ttl_ms=round(kept.ttl * 1000),
         negative_ms=round(kept.negative * 1000),
         tools=kept.tools,

@@ -135,7 +135,7 @@ class Traffic:
 class Cache:
     """Which answers of a server are kept; the parts are those of `rust/gateway/src/answers/route.rs`."""
 
-    revision: int
+    revision: str
     ttl_ms: int
     negative_ms: int
     tools: tuple[str, ...] | None
@@ -185,7 +185,7 @@ class Routes:
 
     servers: tuple[ServerRoute, ...] = ()
     published: tuple[Published, ...] = ()
-    cache: dict[str, int] | None = None
+    cache: dict[str, Any] | None = None
 
     def dump(self) -> bytes:
         """Write it as Rust reads it."""

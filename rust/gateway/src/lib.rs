@@ -48,7 +48,7 @@ mod session;
 mod suggest;
 mod traffic;
 
-pub use answers::{CacheConfig, CacheRoute};
+pub use answers::{CacheConfig, CacheRoute, SecondRoute};
 pub use bridge::{bridge, bridge_over};
 pub use config::{
     GatewayConfig, InstanceRoute, Pool, Routes, ServerRoute, SessionMode, ToolFilter, Transport,

@@ -1,7 +1,7 @@
 """The models of the stack file: one concept, one file. Their descriptions become the schema."""
 
 from backstay.config.models.base import Model
-from backstay.config.models.cache import Cache, GatewayCache
+from backstay.config.models.cache import Cache, GatewayCache, SecondLevel
 from backstay.config.models.deploy import (
     Deploy,
     Device,
@@ -66,6 +66,7 @@ __all__ = [
     "RestartPolicy",
     "Retries",
     "RollbackConfig",
+    "SecondLevel",
     "Secret",
     "SecretUse",
     "Service",

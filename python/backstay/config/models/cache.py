@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator
 
-from backstay.config.models.base import Model, kind_of, refuse
+from backstay.config.models.base import Model, kind_of, quoted, refuse
 from backstay.config.models.mcp import Texts, read_list
-from backstay.config.models.scalars import Duration, Flag, Name, Size
+from backstay.config.models.scalars import Duration, Flag, Name, Size, parse_name
+from backstay.config.models.traffic import read_positive
+
+SECOND_URL: Final = re.compile(
+    r"redis://(?:[^/@\s]*@)?[^/@\s:]+(?::\d{1,5})?(?:/\d*)?|memcached://[^/@\s:]+(?::\d{1,5})?"
+)
 
 
 def read_invalidates(value: Any) -> Any:
@@ -19,6 +25,17 @@ def read_invalidates(value: Any) -> Any:
             f"expected a map, got {kind_of(value)}", "write `invalidates: {write_file: [read_file]}`"
         )
     return {name: tuple(read_list(names)) for name, names in value.items()}
+
+
+def read_second_url(value: Any) -> str:
+    """Read the address of a Redis or a Memcached."""
+    url = parse_name(value).strip()
+    if SECOND_URL.fullmatch(url) is None:
+        raise refuse(
+            f"{quoted(url.rpartition('@')[2])} is not the address of a second level",
+            "write `redis://127.0.0.1:6379/0` or `memcached://127.0.0.1:11211`",
+        )
+    return url
 
 
 class Cache(Model):
@@ -62,11 +79,39 @@ class Cache(Model):
         return "write `cache: {ttl: 60s}`"
 
 
+class SecondLevel(Model):
+    """A second level: Redis or Memcached, which outlives the daemon and which several may have in common."""
+
+    url: Annotated[str, BeforeValidator(read_second_url)]
+    """`redis://[user:password@]host[:port][/database]` or `memcached://host[:port]`."""
+    write: Literal["aside", "through"] = "aside"
+    """Whether an answer is put there after its client got it (`aside`) or before (`through`)."""
+    timeout: Annotated[Duration, BeforeValidator(read_positive)] = 0.25
+    """How long one word with it may take; when it is gone, calls go on without it."""
+
+    @classmethod
+    def from_short(cls, value: Any) -> Any:
+        """An address alone is `{url: …}`."""
+        return {"url": value} if isinstance(value, str) else value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"type": "string"}]
+
+    @classmethod
+    def example(cls) -> str:
+        """Return the hint for a value that is not even a map."""
+        return "write `second: redis://127.0.0.1:6379/0`"
+
+
 class GatewayCache(Model):
     """What the answers that are kept have in common."""
 
     memory: Size = 64 << 20
     """What they may take in memory; beyond it those go that are least likely asked for."""
+    second: SecondLevel | None = None
+    """Where they are kept besides."""
 
     @classmethod
     def from_short(cls, value: Any) -> Any:

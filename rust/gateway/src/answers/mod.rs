@@ -13,6 +13,7 @@ mod canonical;
 mod fresh;
 mod route;
 mod rules;
+pub(crate) mod second;
 mod warm;
 
 use std::collections::HashMap;
@@ -22,13 +23,15 @@ use std::time::Duration;
 use backstay_cache::{Cache, Lifetime, Limit, Stats, Terms};
 use backstay_mcp::{Era, Reply};
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use fresh::{Freshness, Stamp};
-pub use route::{CacheConfig, CacheRoute};
+pub(crate) use fresh::{Freshness, Stamp, bucket_of};
+pub use route::{CacheConfig, CacheRoute, SecondRoute};
 use rules::Key;
 pub(crate) use rules::{Question, Rules, Touches};
+use second::Second;
 
 /// What an answer costs beside its bytes.
 const OVERHEAD: u64 = 256;
@@ -59,6 +62,8 @@ pub(crate) struct Answers {
     /// Replaced when its size changes; a pointer, read in a few instructions.
     kept: RwLock<Arc<Cache<Key, Arc<Kept>>>>,
     config: Mutex<CacheConfig>,
+    /// A pointer as above.
+    second: RwLock<Option<Arc<Second>>>,
     /// What is being fetched; no more than calls under way. Held for one map operation.
     flights: Mutex<HashMap<Key, Told, ahash::RandomState>>,
 }
@@ -94,19 +99,29 @@ impl Default for Answers {
         Self {
             kept: RwLock::new(Arc::new(Cache::new(Limit::Cost(config.memory)))),
             config: Mutex::new(config),
+            second: RwLock::default(),
             flights: Mutex::default(),
         }
     }
 }
 
 impl Answers {
-    /// Keeps as much as this from now on; what was kept is forgotten where that is another amount.
-    pub(crate) fn configure(&self, config: CacheConfig) {
+    /// Keeps as much as this from now on, and there; what was kept is forgotten where that is another amount.
+    pub(crate) fn configure(&self, config: CacheConfig, fleet: &str, runtime: &Handle) {
         let mut current = self.config.lock();
-        if *current != config {
+        if current.memory != config.memory {
             *self.kept.write() = Arc::new(Cache::new(Limit::Cost(config.memory.max(1))));
-            *current = config;
         }
+        if current.second != config.second {
+            let second = config.second.as_ref();
+            *self.second.write() = second.and_then(|route| Second::new(route, fleet, runtime));
+        }
+        *current = config;
+    }
+
+    /// Where answers are kept besides.
+    pub(crate) fn second(&self) -> Option<Arc<Second>> {
+        self.second.read().clone()
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -148,6 +163,11 @@ impl Answers {
 }
 
 impl Fetch<'_> {
+    /// How long it takes so far.
+    pub(crate) fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Keeps what was fetched, for those who wait and those who come.
     pub(crate) fn keep(
         self,
@@ -155,13 +175,14 @@ impl Fetch<'_> {
         reply: &Reply,
         own: Era,
         (ttl, public): (Duration, bool),
+        took: Duration,
     ) {
         let kept = Arc::new(Kept {
             reply: reply.clone(),
             own,
             stamp: self.stamp,
             until: Instant::now() + ttl,
-            took: self.began.elapsed(),
+            took,
         });
         let terms = Terms {
             cost: reply.envelope().bytes().len() as u64 + OVERHEAD,
@@ -201,7 +222,7 @@ mod tests {
         let kept = |left_ms| Kept {
             reply: Reply::parse(&br#"{"jsonrpc":"2.0","id":1,"result":{}}"#[..]).unwrap(),
             own: Era::Legacy,
-            stamp: Freshness::default().of(""),
+            stamp: Freshness::new("a".into()).of(""),
             until: now + Duration::from_millis(left_ms),
             took: Duration::from_millis(10),
         };

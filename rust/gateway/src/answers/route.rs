@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheRoute {
-    /// The revision that answers: another one's answers are not this one's.
-    pub revision: u64,
+    /// The revision that answers, by what it is made of: another one's answers are not this one's.
+    pub revision: String,
     /// How long an answer is fresh that does not say so itself.
     pub ttl_ms: u64,
     /// How long a refusal is: an error, or a result that says it is one.
@@ -35,10 +35,27 @@ pub struct CacheRoute {
 pub struct CacheConfig {
     /// Bytes of answers that are kept in this process.
     pub memory: u64,
+    /// Where they are kept besides.
+    pub second: Option<SecondRoute>,
+}
+
+/// A second level: Redis or Memcached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecondRoute {
+    /// `redis://[user:password@]host[:port][/database]` or `memcached://host[:port]`.
+    pub url: String,
+    /// Whether an answer is put there before its client gets it.
+    pub through: bool,
+    /// How long one word with it may take.
+    pub timeout_ms: u64,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { memory: 64 << 20 }
+        Self {
+            memory: 64 << 20,
+            second: None,
+        }
     }
 }

@@ -77,16 +77,12 @@ impl Rules {
             return None;
         }
         let mut asked = Vec::with_capacity(256);
-        for part in [
-            &*self.service,
-            if tool.is_some() { "tool" } else { "resource" },
-            name,
-        ] {
+        let kind = if tool.is_some() { "tool" } else { "resource" };
+        for part in [&*self.service, &*self.route.revision, kind, name] {
             // The length before each part keeps the parts apart.
             asked.extend_from_slice(&(part.len() as u64).to_le_bytes());
             asked.extend_from_slice(part.as_bytes());
         }
-        asked.extend_from_slice(&self.route.revision.to_le_bytes());
         if let Some(arguments) = request.arguments()
             && !canonical::write(arguments.as_str(), &mut asked)
         {

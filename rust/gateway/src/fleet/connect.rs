@@ -143,7 +143,9 @@ impl Core {
         instance.is_of(info.era());
         self.settle_owner(server, instance, info.resumed);
         // What answers now may be another revision, or another process with another memory.
-        server.freshness.all_stale();
+        if !info.resumed {
+            server.freshness.another_process();
+        }
         if instance.health.begins(now()) {
             self.tell_returned(server, instance);
         }

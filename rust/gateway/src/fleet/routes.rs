@@ -12,7 +12,8 @@ impl Core {
     /// Serves these servers and no others. Instances that stay keep their connections; new ones shake
     /// hands when their pipes are attached, or when they are connected.
     pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
-        self.answers.configure(routes.cache);
+        self.answers
+            .configure(routes.cache, &self.config.fleet, &self.runtime);
         let before = self.servers();
         let mut after = Servers::new();
         self.published.set(&self.metrics, routes.published);
@@ -70,11 +71,12 @@ impl Core {
             .collect();
         for (name, instance) in &old {
             if !route.instances.iter().any(|wanted| *wanted.name == **name) {
-                server.freshness.all_stale();
+                server.freshness.another_process();
                 self.let_go(instance, "it is being replaced");
             }
         }
         server.set_route(route);
+        server.freshness.with_second(self.answers.second());
         server.ask_for(0);
         server.set_instances(instances);
         for instance in fresh {

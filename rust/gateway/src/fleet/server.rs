@@ -68,8 +68,9 @@ impl fmt::Debug for Server {
 
 impl Server {
     pub(crate) fn new(route: ServerRoute) -> Arc<Self> {
+        let service: Arc<str> = route.service.as_str().into();
         Arc::new(Self {
-            service: route.service.as_str().into(),
+            service: Arc::clone(&service),
             traffic: RwLock::new(Arc::new(Traffic::new(route.traffic.clone(), None))),
             route: RwLock::new(Arc::new(route)),
             instances: RwLock::new(Arc::from([])),
@@ -84,7 +85,7 @@ impl Server {
             golden: OnceLock::new(),
             signals: OnceLock::new(),
             caching: RwLock::default(),
-            freshness: Freshness::default(),
+            freshness: Freshness::new(service),
             told: Told::default(),
             slots: Mutex::default(),
             homes: Mutex::default(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::attempt::{Attempts, Ended};
 use super::forward::travel;
-use crate::answers::{self, Found, Rules, Touches};
+use crate::answers::second::{Fetched, Look};
+use crate::answers::{self, Fetch, Found, Question, Rules, Touches, bucket_of};
 use crate::fleet::{Hints, Server};
 
 /// Answers a call. `tool`: what the server itself calls it, where it is one.
@@ -49,17 +50,59 @@ pub(super) async fn answer<'a>(
                 None => travel(attempts).await,
             }
         }
-        Found::Fetch(fetch) => {
-            signals.misses.inc();
-            let ended = travel(attempts).await;
-            if let Ended::Answered(reply, own) = &ended
-                && let Some(terms) = rules.terms(reply)
-            {
-                fetch.keep(&question, reply, *own, terms);
+        Found::Fetch(fetch) => fetch_one(attempts, rules, &question, fetch).await,
+    }
+}
+
+/// Nobody here has the answer: another daemon may have, and else the server does.
+async fn fetch_one<'a>(
+    attempts: &Attempts<'a>,
+    rules: &Rules,
+    question: &Question<'_>,
+    fetch: Fetch<'_>,
+) -> Ended<'a> {
+    let (server, core) = (attempts.server, attempts.core);
+    let signals = server.signals(&core.metrics);
+    let mut free = None;
+    if let Some(second) = core.answers.second() {
+        let bucket = bucket_of(question.name);
+        match second.look(question, &server.service, bucket).await {
+            Look::There(found) => {
+                signals.second_hits.inc();
+                let terms = (found.left, found.public);
+                fetch.keep(question, &found.reply, found.own, terms, found.took);
+                return Ended::Answered(found.reply, found.own);
             }
-            ended
+            Look::Nothing(slot) => free = Some((second, slot)),
+            Look::Gone => {}
         }
     }
+    signals.misses.inc();
+    let ended = travel(attempts).await;
+    let mut kept = None;
+    if let Ended::Answered(reply, own) = &ended
+        && let Some((left, public)) = rules.terms(reply)
+    {
+        let took = fetch.took();
+        fetch.keep(question, reply, *own, (left, public), took);
+        kept = Some(Fetched {
+            reply: reply.clone(),
+            own: *own,
+            left,
+            took,
+            public,
+        });
+    }
+    if let Some((second, slot)) = free {
+        let through = second.through;
+        let put = async move { second.put(&slot, kept.as_ref()).await };
+        if through {
+            put.await;
+        } else {
+            core.runtime.spawn(put);
+        }
+    }
+    ended
 }
 
 /// A call that may change something: after it, however it ends, what was answered before says nothing any more.

@@ -37,7 +37,7 @@ impl Families {
             )?,
             lookups: registry.counter(
                 "backstay_cache_lookups_total",
-                "Calls whose answer may be kept: hit, joined (somebody else was fetching it), miss.",
+                "Calls whose answer may be kept: hit, joined (somebody was fetching it), second (it was in the second level), miss.",
                 &["service", "result"],
             )?,
             kept: registry

@@ -16,7 +16,7 @@ use super::support::{House, SOON};
 /// A server of two tools that read, and one that writes, of which answers are kept.
 fn kept(cache: Value) -> Value {
     let mut whole = json!({
-        "revision": 1, "ttl_ms": 3_600_000, "negative_ms": 0, "tools": null, "resources": ["*"],
+        "revision": "1", "ttl_ms": 3_600_000, "negative_ms": 0, "tools": null, "resources": ["*"],
         "shared": false, "invalidates": {},
     });
     for (key, value) in cache.as_object().unwrap() {
@@ -290,7 +290,7 @@ async fn another_process_or_revision_is_asked_anew() {
         ],
         [1, 1]
     );
-    house.routes(vec![kept(json!({"revision": 2}))]);
+    house.routes(vec![kept(json!({"revision": "2"}))]);
     assert_eq!(count(&client, "get", json!({})).await, 2);
     fake.kill();
     let (other, _asked) = counting(|_| json!({"from": "two"}));

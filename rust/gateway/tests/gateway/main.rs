@@ -24,5 +24,6 @@ mod pool;
 mod published;
 mod replaced;
 mod restart;
+mod second_level;
 mod support;
 mod traffic;

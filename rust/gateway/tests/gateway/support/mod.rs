@@ -78,6 +78,13 @@ impl House {
         self.gateway.set_routes(routes);
     }
 
+    /// The same, with what kept answers have in common.
+    pub fn routes_with(&self, servers: Vec<Value>, cache: Value) {
+        let routes = json!({ "servers": servers, "cache": cache });
+        self.gateway
+            .set_routes(serde_json::from_value(routes).unwrap());
+    }
+
     /// Connects a server as instance 1 of a service, and waits until it is ready.
     pub async fn attach(&self, service: &str, fake: &server::Fake) {
         self.gateway
