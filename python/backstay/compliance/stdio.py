@@ -39,6 +39,8 @@ class StdioSession:
         """The answer to `initialize`."""
         self.printed: list[str] = []
         """The first lines that were no message."""
+        self.line = b""
+        """The last line, as it came."""
         self.answers: Counter[str] = Counter()
         """How often each id was answered, by its JSON."""
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue(10_000)
@@ -157,6 +159,7 @@ class StdioSession:
             self._gone.set()
 
     async def _receive(self, line: bytes) -> None:
+        self.line = line
         try:
             message = json.loads(line)
         except ValueError:
