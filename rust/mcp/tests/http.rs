@@ -466,3 +466,48 @@ async fn silence_and_cancellation_end_calls_over_http_too() {
     assert_eq!(outcome.unwrap_err(), CallError::Cancelled);
     cancelled.notified().await;
 }
+
+#[tokio::test]
+async fn a_request_on_the_stream_of_no_call_is_for_the_only_session_that_calls() {
+    let (ears, mut opened) = tokio::sync::mpsc::unbounded_channel();
+    let opening = ears.clone();
+    let (listening, heard) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (listens, hears) = (Arc::clone(&listening), Arc::clone(&heard));
+    let (address, _log) = serve(move |asked| {
+        let (ears, listens, hears) = (opening.clone(), Arc::clone(&listens), Arc::clone(&hears));
+        async move {
+            if asked.what() == "GET" {
+                let (answer, tell) = stream();
+                ears.send(tell).unwrap();
+                listens.notify_one();
+                return answer;
+            }
+            if let Some(answer) = greeting(&asked) {
+                return answer;
+            }
+            if asked.what() == "POST" {
+                hears.notify_one();
+                return status(202, "");
+            }
+            hears.notified().await;
+            json(&json!({"jsonrpc": "2.0", "id": asked.body["id"], "result": {}}))
+        }
+    })
+    .await;
+    let (upstream, mut ear) = connect(address).await;
+    listening.notified().await;
+    let tell = opened.recv().await.unwrap();
+    let envelope = request(r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#);
+    let call = upstream.call(forward(&envelope, tag(5, 6)));
+    let asking = async {
+        tokio::task::yield_now().await;
+        tell.send(event(
+            &json!({"jsonrpc": "2.0", "id": "q", "method": "roots/list", "params": {"n": 1}}),
+        ))
+        .unwrap();
+        ear.next().await
+    };
+    let (answer, heard) = tokio::join!(call, asking);
+    answer.unwrap();
+    assert!(matches!(heard, Heard::Request(_, related) if related == tag(5, 6)));
+}

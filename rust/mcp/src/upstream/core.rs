@@ -287,7 +287,9 @@ impl Core {
         if message.method() == "ping" {
             return self.reply(&id, Ok(RawJson::EMPTY_OBJECT));
         }
-        let future = self.inbound.request(message.clone(), self.related(related));
+        let future = self
+            .inbound
+            .request(message.clone(), self.asked_of(related));
         let core = Arc::clone(self);
         let of = id.clone();
         let served = self.serving.start(&id, async move {
@@ -311,6 +313,11 @@ impl Core {
             },
             |id| self.pending.tag(id),
         )
+    }
+
+    /// The caller who is asked. Servers ask on the stream of no call, too, while they work on one.
+    fn asked_of(&self, of: Option<u64>) -> Option<CallTag> {
+        self.related(of).or_else(|| self.pending.only_session())
     }
 
     /// Answers a request of the server's.

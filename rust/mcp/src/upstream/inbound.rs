@@ -14,8 +14,8 @@ use crate::raw::RawJson;
 /// what takes time goes into the future of [`Inbound::request`].
 ///
 /// `related` is the call a message belongs to, where that is known: over HTTP the call whose response carried
-/// it, over stdio a call of the only session that has calls in flight. Where two sessions have calls in flight
-/// there is no telling, and it is none.
+/// it, over stdio a call of the only session that has calls in flight; so is a request that HTTP brings on the stream
+/// of no call. Where two sessions have calls in flight there is no telling, and it is none.
 pub trait Inbound: Send + Sync + 'static {
     /// A notification. Progress does not come here (it goes to the call's [`CallSink`](super::CallSink)), nor
     /// does the cancellation of a request of the server's own (it drops that request's future).
