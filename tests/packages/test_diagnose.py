@@ -91,6 +91,10 @@ EXPECTED = {
         "its arguments are wrong: '--nope'.",
         "correct the service's `args:`",
     ),
+    "sentry-no-token": (
+        "needs SENTRY_ACCESS_TOKEN",
+        "set SENTRY_ACCESS_TOKEN under the service's `environment:`, `env_file:` or `secrets:`",
+    ),
     "sentry-undeclared-dependency": (
         "it was written for an older mcp: ModuleNotFoundError: No module named 'httpx'",
         'add `with: ["mcp<2"]` to its mcp block',

@@ -53,6 +53,7 @@ class _Wish:
     deep: bool
     protocols: tuple[str, ...]
     constraints: tuple[str, ...]
+    runtime: str | None
     timeout: float
 
 
@@ -78,6 +79,7 @@ class _Wish:
     metavar="SPEC",
     help="A further requirement of a PACKAGE, as `mcp<2`; repeatable.",
 )
+@click.option("--runtime", metavar="SPEC", help="The Python or Node that a PACKAGE needs, as `node>=22`.")
 @click.option(
     "--format",
     "form",
@@ -100,6 +102,7 @@ def command(
     deep: bool,
     protocols: tuple[str, ...],
     constraints: tuple[str, ...],
+    runtime: str | None,
     form: Format | None,
     timeout: float,
 ) -> int:
@@ -120,7 +123,7 @@ def command(
     """
     if settings.json and form not in (None, "json"):
         raise WrongUse(f"--json is not --format {form}", hint="leave one of them out")
-    wish = _Wish(deep, protocols or VERSIONS, constraints, timeout)
+    wish = _Wish(deep, protocols or VERSIONS, constraints, runtime, timeout)
     rest: tuple[str, ...] = context.meta.get(__name__, ())
     reports = asyncio.run(_reports(settings, server, rest, wish))
     _print(reports, settings, form or "text", every=server is not None or bool(rest))
@@ -136,12 +139,18 @@ async def _reports(
         return [await _one(targets.of_command(rest, os.environ), wish)]
     if server is not None and targets.is_source(server):
         target = await targets.of_package(
-            server, rest, constraints=wish.constraints, environ=os.environ, progress=_progress
+            server,
+            rest,
+            constraints=wish.constraints,
+            runtime=wish.runtime,
+            environ=os.environ,
+            progress=_progress,
         )
         return [await _one(target, wish)]
-    if wish.constraints:
+    if wish.constraints or wish.runtime:
         raise WrongUse(
-            "--with goes with a PACKAGE", hint="`backstay doctor pypi:mcp-server-sqlite --with 'mcp<2'`"
+            f"{'--with' if wish.constraints else '--runtime'} goes with a PACKAGE",
+            hint="`backstay doctor pypi:mcp-server-sqlite --with 'mcp<2'`",
         )
     if rest:
         raise WrongUse(

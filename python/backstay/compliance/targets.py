@@ -140,6 +140,7 @@ async def of_package(
     arguments: Sequence[str],
     *,
     constraints: Sequence[str] = (),
+    runtime: str | None = None,
     environ: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Target:
@@ -155,6 +156,8 @@ async def of_package(
     mcp: dict[str, Any] = {"package": _literal(source)}
     if constraints:
         mcp["with"] = [_literal(each) for each in constraints]
+    if runtime is not None:
+        mcp["runtime"] = _literal(runtime)
     service = {
         "mcp": mcp,
         "args": [_literal(each) for each in arguments],

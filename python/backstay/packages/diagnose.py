@@ -50,7 +50,8 @@ _ABSENT = (
     r"|not provided|not configured|not found|[Mm]issing"
 )
 _ASKED_FOR = (
-    r"[Pp]lease (?:set|provide)|[Mm]issing|[Rr]equire[sd]?|[Ss]et the|KeyError: '|environment variables?:"
+    r"[Pp]lease (?:set|provide)|[Mm]issing|[Rr]equire[sd]?|[Ss]et the|or pass `?--|KeyError: '"
+    r"|environment variables?:"
 )
 #: What an import that fails names, and the constraint that brings it back: drifts seen in published servers.
 _DRIFTED = (

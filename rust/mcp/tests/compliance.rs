@@ -152,16 +152,24 @@ async fn a_sick_server_is_told_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_of_a_check_fails_it_and_the_rest() {
+async fn a_server_that_dies_of_a_check_fails_it_and_is_asked_nothing_more() {
     let (upstream, mut server, ..) = connected().await;
     let (report, ()) = tokio::join!(check(&upstream, Duration::from_secs(5)), async {
         let ping = server.expect("ping").await;
         server.answer(&ping, json!({})).await;
         drop(server);
     });
+    let outcomes = outcomes(&report);
     assert!(
-        matches!(outcomes(&report)["errors.method"], Outcome::Failed { found } if found.contains("is gone"))
+        matches!(outcomes["lifecycle.notifications"], Outcome::Failed { found } if found.contains("is gone"))
     );
+    for id in ["errors.method", "tools.list", "tools.stable"] {
+        assert!(
+            matches!(outcomes[id], Outcome::Skipped { .. }),
+            "{id}: {:?}",
+            outcomes[id]
+        );
+    }
 }
 
 #[test]

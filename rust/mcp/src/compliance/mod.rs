@@ -133,6 +133,7 @@ async fn check_as(
         patience,
         checks: Vec::new(),
         misspelled: None,
+        end: End::NotYet,
     };
     lifecycle::check(&mut doctor).await;
     errors::check(&mut doctor).await;
@@ -159,6 +160,15 @@ struct Doctor<'a> {
     checks: Vec<Check>,
     /// The first id that came back spelled in another way than it went.
     misspelled: Option<String>,
+    end: End,
+}
+
+/// Whether the connection ended under a question, and whether that was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotYet,
+    Come,
+    Told,
 }
 
 /// How an ask ended.
@@ -171,7 +181,11 @@ impl Doctor<'_> {
             timeout: Some(self.patience),
             ..Call::new(method, params)
         };
-        let reply = self.upstream.call(call).await?;
+        let reply = self.upstream.call(call).await;
+        if self.end == End::NotYet && matches!(reply, Err(CallError::Closed { .. })) {
+            self.end = End::Come;
+        }
+        let reply = reply?;
         self.look_at_id(&reply);
         Ok(reply.outcome().map_err(|error| RpcError::read(&error)))
     }
@@ -192,6 +206,14 @@ impl Doctor<'_> {
         outcome: Outcome,
         cure: &'static str,
     ) {
+        // What it died of is told once; what was sent until then can still be judged.
+        let outcome = match self.end {
+            End::Told if !id.starts_with("stream.") => skipped("the server had ended"),
+            _ => outcome,
+        };
+        if self.end == End::Come {
+            self.end = End::Told;
+        }
         self.checks.push(Check {
             id,
             rule,
