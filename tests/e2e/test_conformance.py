@@ -138,3 +138,31 @@ def test_a_modern_server_is_the_same_through_the_gateway_check_by_check(
         output = tmp_path / f"out{place.replace('/', '-')}"
         through = run_suite(node, fleet_folder.url + place, output, "2026-07-28")
         assert through == modern, f"at /mcp{place}"
+
+
+#: What the suite tries with tools that only the modern fixture has.
+OF_MODERN_TOOLS = (
+    OF_TASKS,
+    "input-required-result",
+    "http-custom-header",
+    "server-stateless/sep-2575-server-rejects-undeclared-capability",
+    "server-stateless/sep-2575-missing-capability-http-400",
+    "server-stateless/sep-2575-http-server-no-independent-requests-on-stream",
+    "server-stateless/sep-2575-server-no-log-without-loglevel",
+)
+
+
+def test_a_server_with_sessions_passes_what_the_version_without_them_requires(
+    modern: dict[str, str], node: Path, fleet_folder: FleetFolder, tmp_path: Path
+) -> None:
+    fleet_folder.write({"fixture": service(node, FIXTURE, "stdio")})
+    fleet_folder.run("up", "-d")
+    through = run_suite(node, fleet_folder.url, tmp_path / "out", "2026-07-28")
+    asked = {
+        name
+        for name, status in modern.items()
+        if status == "SUCCESS" and not name.startswith(OF_MODERN_TOOLS)
+    }
+    assert len(asked) > 50
+    lost = {name: through.get(name, "never ran") for name in asked}
+    assert not {name: status for name, status in lost.items() if status in ("FAILURE", "never ran")}
