@@ -62,9 +62,10 @@ fn main() -> ExitCode {
 
 /// Bytes of this process that are in memory.
 fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * u64::try_from(rustix::param::page_size()).unwrap()
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+    kilobytes.unwrap().parse::<u64>().unwrap() << 10
 }
 
 struct Structures {

@@ -37,6 +37,7 @@ mod ports;
 mod recent;
 mod registry;
 mod shapes;
+mod text;
 mod with_block;
 
 /// The extension module; each submodule file adds its classes here.

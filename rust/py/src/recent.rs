@@ -5,6 +5,7 @@
 //! Strings are kept alive with their answers, so an address is one string's for as long.
 
 use crate::attached::Attached;
+use crate::text::same_text;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -37,7 +38,8 @@ impl<T> Default for Recent<T> {
 
 fn same(known: &Py<PyString>, asked: &Bound<'_, PyString>) -> bool {
     let known = known.bind(asked.py());
-    known.is(asked) || matches!((known.to_str(), asked.to_str()), (Ok(a), Ok(b)) if a == b)
+    // Strings that are none would make an exception of `to_str`, and that a garbage collection.
+    known.is(asked) || same_text(known, asked)
 }
 
 /// `None` where a string could hash and compare as it likes.

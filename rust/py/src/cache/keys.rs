@@ -10,11 +10,11 @@
 )]
 
 use crate::attached::{Attached, Guard};
+use crate::text::same_text;
 use backstay_cache::{Place, Shelf};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyInt, PyString};
+use pyo3::types::{PyBytes, PyInt, PyString};
 
 /// A shelf of Python's objects.
 pub(crate) type Objects = Shelf<Py<PyAny>, Py<PyAny>>;
@@ -153,20 +153,4 @@ fn same_value(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> 
     }
     let plain = key.is_exact_instance_of::<PyInt>() || key.is_exact_instance_of::<PyBytes>();
     plain.then(|| other.eq(key).unwrap_or(false))
-}
-
-/// Whether two texts are equal, asked of their type itself: the long way through any object's `==` costs nearly as
-/// much again as comparing.
-#[inline]
-#[expect(
-    unsafe_code,
-    reason = "PyO3 has no comparison of texts that copies neither"
-)]
-fn same_text(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: the GIL is held and both are `str`; the answer is `True`, `False` or an error, and ours.
-    let answer = unsafe {
-        let answer = ffi::PyUnicode_RichCompare(other.as_ptr(), key.as_ptr(), ffi::Py_EQ);
-        Bound::from_owned_ptr_or_err(key.py(), answer)
-    };
-    answer.is_ok_and(|answer| answer.is(&*PyBool::new(key.py(), true)))
 }

@@ -47,17 +47,20 @@ quick_block!(
 );
 
 pub(crate) fn quicken_all(py: Python<'_>) -> PyResult<()> {
-    quicken::<Reserve>(py)?;
-    quicken::<Hold>(py)?;
-    quicken::<Release>(py)?;
-    quicken_plain::<End>(py)?;
-    quicken_plain::<Enter>(py)?;
-    quicken::<Exit>(py)?;
-    quicken_plain::<EnterClaim>(py)?;
-    quicken::<ExitClaim>(py)?;
-    quicken_plain::<ReserveClaim>(py)?;
-    quicken_plain::<TryReserve>(py)?;
-    quicken_plain::<EndClaim>(py)
+    let all: [fn(Python<'_>) -> PyResult<()>; 11] = [
+        quicken::<Reserve>,
+        quicken::<Hold>,
+        quicken::<Release>,
+        quicken_plain::<End>,
+        quicken_plain::<Enter>,
+        quicken::<Exit>,
+        quicken_plain::<EnterClaim>,
+        quicken::<ExitClaim>,
+        quicken_plain::<ReserveClaim>,
+        quicken_plain::<TryReserve>,
+        quicken_plain::<EndClaim>,
+    ];
+    all.iter().try_for_each(|quicken| quicken(py))
 }
 
 #[inline]

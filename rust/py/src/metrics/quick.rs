@@ -17,14 +17,17 @@ quick!(GaugeSet, Gauge, "set", set);
 quick!(HistogramObserve, Histogram, "observe", observe);
 
 pub(crate) fn quicken_all(py: Python<'_>) -> PyResult<()> {
-    quicken::<CounterLabels>(py)?;
-    quicken::<GaugeLabels>(py)?;
-    quicken::<HistogramLabels>(py)?;
-    quicken::<CounterInc>(py)?;
-    quicken::<GaugeInc>(py)?;
-    quicken::<GaugeDec>(py)?;
-    quicken::<GaugeSet>(py)?;
-    quicken::<HistogramObserve>(py)
+    let all: [fn(Python<'_>) -> PyResult<()>; 8] = [
+        quicken::<CounterLabels>,
+        quicken::<GaugeLabels>,
+        quicken::<HistogramLabels>,
+        quicken::<CounterInc>,
+        quicken::<GaugeInc>,
+        quicken::<GaugeDec>,
+        quicken::<GaugeSet>,
+        quicken::<HistogramObserve>,
+    ];
+    all.iter().try_for_each(|quicken| quicken(py))
 }
 
 #[inline]
