@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from backstay.config import Service, Stack
-    from backstay.config.models import GatewayCache, Publish
+    from backstay.config.models import Publish
     from backstay.deploy.state import Service as Found
 
 __all__ = ["routes"]
@@ -49,7 +49,7 @@ def routes(
         route = _route(found, serving, stack, config, ports, headers, era)
         if route is not None:
             servers.append(route)
-    return Routes(tuple(servers), tuple(published), _kept(stack.gateway.cache) if stack else None)
+    return Routes(tuple(servers), tuple(published), _kept(stack) if stack else None)
 
 
 def _published(
@@ -90,12 +90,14 @@ def _pool(found: Found) -> Pool | None:
     return Pool(pool.spare, pool.most, found.stage is Stage.SETTLED and not found.paused, found.cramped)
 
 
-def _kept(cache: GatewayCache) -> dict[str, Any]:
+def _kept(stack: Stack) -> dict[str, Any]:
     """Say what the answers that are kept have in common."""
+    cache = stack.gateway.cache
     kept: dict[str, Any] = {"memory": cache.memory}
     if cache.second is not None:
         kept["second"] = {
             "url": cache.second.url,
+            "fleet": stack.name,
             "through": cache.second.write == "through",
             "timeout_ms": round(cache.second.timeout * 1000),
         }

@@ -45,6 +45,8 @@ pub struct CacheConfig {
 pub struct SecondRoute {
     /// `redis://[user:password@]host[:port][/database]` or `memcached://host[:port]`.
     pub url: String,
+    /// Whose answers these are: the fleet's name, by the stack file and not by who began.
+    pub fleet: String,
     /// Whether an answer is put there before its client gets it.
     pub through: bool,
     /// How long one word with it may take.

@@ -81,7 +81,7 @@ async fn daemon(url: &str, cache: Value) -> Daemon {
     for (key, value) in cache.as_object().unwrap() {
         rules[key] = value.clone();
     }
-    let second = json!({"url": url, "through": true, "timeout_ms": 2000});
+    let second = json!({"url": url, "fleet": "t", "through": true, "timeout_ms": 2000});
     house.routes_with(
         vec![json!({"service": "a", "instances": [{"name": "a.1"}], "cache": rules})],
         json!({"memory": 1 << 20, "second": second}),

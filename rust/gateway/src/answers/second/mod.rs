@@ -84,13 +84,13 @@ pub(crate) enum Look {
 
 impl Second {
     /// A second level; none where its address cannot be read, which Python has seen to.
-    pub(super) fn new(route: &SecondRoute, fleet: &str, runtime: &Handle) -> Option<Arc<Self>> {
+    pub(super) fn new(route: &SecondRoute, runtime: &Handle) -> Option<Arc<Self>> {
         let (raises, waiting) = mpsc::channel(MOST_RAISES);
         let second = Arc::new(Self {
             target: Target::parse(&route.url)?,
             through: route.through,
             time: Duration::from_millis(route.timeout_ms.max(1)),
-            prefix: format!("backstay:{fleet}:"),
+            prefix: format!("backstay:{}:", route.fleet),
             idle: Mutex::default(),
             breaker: Breaker::new(BreakerConfig {
                 least: 3,
