@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cachebox
@@ -49,6 +49,13 @@ def of_moka() -> Any:
     return moka
 
 
+def get_all(cache: Any, keys: list[str]) -> None:
+    """Get each of them in turn: other than one and the same key, each changes the order of who leaves."""
+    get = cache.get
+    for key in keys:
+        get(key)
+
+
 def singles() -> None:
     """Get, set, and get or set, of one entry."""
     caches, moka = peers(), of_moka()
@@ -68,6 +75,9 @@ def singles() -> None:
 
     compare("cache: get", lines("cache.get(key)", caches) | with_moka("cache.get(key)"))
     compare("cache: get, an equal key", lines("cache.get(twin)", caches))
+    mixed = [f"key-{at}" for at in random.Random(3).choices(range(ENTRIES), k=1000)]
+    each = {name: partial(get_all, cache, mixed) for name, cache in caches.items()}
+    compare("cache: get, 1,000 keys at random, each", each, calls=50, per=1000)
     compare("cache: cache[key]", lines("cache[key]", caches | {"dict": plain}))
     compare("cache: get, not there", lines("cache.get(-1)", caches))
     compare("cache: set again", lines("cache[key] = 1", caches) | with_moka("cache.set(key, 1)"))

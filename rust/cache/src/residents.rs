@@ -208,25 +208,15 @@ impl Residents {
         link.count = link.count.saturating_add(1);
         let queue = link.queue;
         // A window of everything is an LRU: whoever is used belongs into it.
-        let into = if queue == self.window_name || self.window >= self.capacity {
-            WINDOW
+        if queue == self.window_name || self.window >= self.capacity {
+            self.move_to(place, WINDOW);
         } else {
-            PROTECTED
-        };
-        if self.queues[usize::from(into)].head != place {
-            self.promote(place, into);
+            self.move_to(place, PROTECTED);
+            while self.queues[usize::from(PROTECTED)].cost > self.protected {
+                self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
+            }
         }
         known
-    }
-
-    /// Put a resident that was used at the head of its queue.
-    #[inline(never)]
-    fn promote(&mut self, place: Place, into: u16) {
-        self.unlink(place);
-        self.push(place, into);
-        while into == PROTECTED && self.queues[usize::from(PROTECTED)].cost > self.protected {
-            self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
-        }
     }
 
     /// Take in a new resident, and tell `leaves` who has to leave for it: never the new one itself.
