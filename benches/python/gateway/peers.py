@@ -260,7 +260,7 @@ class ContextForge(Peer):
     tool = "s-echo"
 
     def __init__(self, folder: Path, server: str, delay: int) -> None:
-        python = environment("contextforge", "mcp-contextforge-gateway")
+        python = environment("contextforge", "mcp-contextforge-gateway==1.0.7.post20260921")
         port, secret = free_port(), secrets.token_hex(32)
         environ = {
             **os.environ,
