@@ -14,7 +14,7 @@ from backstay.deploy.state import Goal, Pool
 from backstay.deploy.status import State
 from backstay.engines.simulated import Behaviour
 from backstay.engines.spec import Restart
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.deploy.scenario import SERVER, fleet, remembered, service, started, states, stopped
@@ -175,6 +175,7 @@ HAPPENINGS = st.sampled_from(["wanted", "spare", "ended", "up", "daemon", "die",
 
 @settings(max_examples=int(os.environ.get("BACKSTAY_EXAMPLES", "60")), deadline=None)
 @given(st.lists(st.tuples(HAPPENINGS, st.integers(0, 5)), max_size=25))
+@example([("wanted", 2), ("ended", 0), ("spare", 0)])
 def test_whatever_sessions_and_deploys_do_it_comes_to_rest_within_the_cap(happenings: list[tuple[str, int]]):
     simulation = up()
     revision, most = 0, 4

@@ -122,7 +122,9 @@ class SimulatedEngine:
         elif run.state in ("failed", "completed", "backoff"):
             run.state = "stopped"
             self.at(0.0, lambda: self._tell("instance.stopped", run.spec))
-        elif not run.stopping:
+        elif run.stopping:
+            run.again = False  # the later order counts, as it does for the keeper
+        else:
             run.stopping, run.state = True, "stopping"
             self.at(run.behaviour.stops_within, lambda: self._stopped(run))
 

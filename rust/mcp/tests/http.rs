@@ -472,24 +472,24 @@ async fn a_request_on_the_stream_of_no_call_is_for_the_only_session_that_calls()
     let (ears, mut opened) = tokio::sync::mpsc::unbounded_channel();
     let opening = ears.clone();
     let (listening, heard) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (listens, hears) = (Arc::clone(&listening), Arc::clone(&heard));
+    let (stands, reaches) = (Arc::clone(&listening), Arc::clone(&heard));
     let (address, _log) = serve(move |asked| {
-        let (ears, listens, hears) = (opening.clone(), Arc::clone(&listens), Arc::clone(&hears));
+        let (ears, stands, reaches) = (opening.clone(), Arc::clone(&stands), Arc::clone(&reaches));
         async move {
             if asked.what() == "GET" {
                 let (answer, tell) = stream();
                 ears.send(tell).unwrap();
-                listens.notify_one();
+                stands.notify_one();
                 return answer;
             }
             if let Some(answer) = greeting(&asked) {
                 return answer;
             }
             if asked.what() == "POST" {
-                hears.notify_one();
+                reaches.notify_one();
                 return status(202, "");
             }
-            hears.notified().await;
+            reaches.notified().await;
             json(&json!({"jsonrpc": "2.0", "id": asked.body["id"], "result": {}}))
         }
     })
