@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -148,12 +149,13 @@ class Haproxy(Peer):
         if not shutil.which("haproxy"):
             raise Missing("not installed (Debian: haproxy)")
         port = free_port()
+        most = min(32768, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 100)
         (folder / "haproxy.cfg").write_text(
-            "global\n nbthread 1\n maxconn 32768\n"
+            f"global\n nbthread 1\n maxconn {most}\n"
             "defaults\n mode http\n timeout connect 5s\n timeout client 120s\n timeout server 120s\n"
             f"frontend in\n bind 127.0.0.1:{port} backlog 4096\n default_backend out\n"
             "backend out\n http-reuse always\n"
-            f" server s {server.split('/')[2]} maxconn 32768 pool-max-conn 32768\n"
+            f" server s {server.split('/')[2]} maxconn {most} pool-max-conn {most}\n"
         )
         self.url = f"http://127.0.0.1:{port}/mcp"
         self.process = start(["haproxy", "-q", "-f", folder / "haproxy.cfg"], MIDDLE)
@@ -240,15 +242,7 @@ class McpProxy(Peer):
     def __init__(self, folder: Path, server: str, delay: int) -> None:
         python = environment("mcp-proxy", "mcp-proxy==0.13.0")
         port = free_port()
-        command = [
-            python.parent / "mcp-proxy",
-            "--port",
-            str(port),
-            "--log-level",
-            "ERROR",
-            "--",
-            TARGET / "echo",
-        ]
+        command = [python.parent / "mcp-proxy", "--port", str(port), "--log-level", "ERROR", "--"]
         self.url = f"http://127.0.0.1:{port}/mcp"
         self.process = start([*command, TARGET / "echo", "stdio"], MIDDLE)
         self.wait()

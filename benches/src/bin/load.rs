@@ -145,7 +145,7 @@ impl Client {
             }
             self.read().await?;
         };
-        let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
+        let text = String::from_utf8_lossy(&self.buffer[..head]).into_owned();
         self.buffer.drain(..head);
         if let Some(length) = header(&text, "content-length") {
             let length: usize = length.parse().map_err(io::Error::other)?;
@@ -172,7 +172,7 @@ impl Client {
         let call = std::mem::take(&mut self.call);
         let head = self.ask(&call).await;
         self.call = call;
-        let good = head?.starts_with("http/1.1 200");
+        let good = head?.starts_with("HTTP/1.1 200");
         Ok(good && find(&self.buffer, b"\"result\"").is_some())
     }
 }
@@ -184,7 +184,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines()
         .filter_map(|line| line.split_once(':'))
-        .find(|(known, _)| *known == name)
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
         .map(|(_, value)| value.trim())
 }
 
