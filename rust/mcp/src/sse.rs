@@ -143,7 +143,9 @@ impl Parser {
         };
         match field {
             b"data" => {
-                if self.data.len() + value.len() + 1 > self.limit + 1 {
+                // Lines are joined by a byte, which counts too.
+                let joined = usize::from(self.has_data);
+                if self.data.len() + joined + value.len() > self.limit {
                     return Err(EventTooLarge { limit: self.limit });
                 }
                 if self.has_data {
@@ -290,6 +292,17 @@ mod tests {
             outcome = parser.next(&mut Bytes::from_static(b"data: xxxxxxxx\n"));
         }
         assert_eq!(outcome, Err(EventTooLarge { limit: 100 }));
+    }
+
+    #[test]
+    fn the_bytes_that_join_lines_count_too() {
+        let read = |stream: &'static [u8]| Parser::new(7).next(&mut Bytes::from_static(stream));
+        let event = read(b"data: abc\ndata: def\n\n").unwrap().unwrap();
+        assert_eq!(&*event.data, b"abc\ndef");
+        assert_eq!(
+            read(b"data: abc\ndata: defg\n\n"),
+            Err(EventTooLarge { limit: 7 })
+        );
     }
 
     proptest! {
