@@ -118,7 +118,7 @@ def _section(model: type[BaseModel], title: str) -> str:
 
 def _short(model: type[BaseModel]) -> str:
     """Return the sentence on a model's short form, from the docstring of what reads it."""
-    if not issubclass(model, Model) or "from_short" not in vars(model):
+    if not issubclass(model, Model) or model.from_short.__doc__ == Model.from_short.__doc__:
         return ""
     return f"Short form: {_one_line(model.from_short.__doc__ or '')}"
 

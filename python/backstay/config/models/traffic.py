@@ -152,7 +152,21 @@ class Concurrency(Model):
         return "write `concurrency: {max: 32}`"
 
 
-class Breaker(Model):
+class Protection(Model):
+    """What protects unless it is switched off."""
+
+    @classmethod
+    def from_short(cls, value: Any) -> Any:
+        """`false` is `{disable: true}`."""
+        return {"disable": True} if value is False else value
+
+    @classmethod
+    def short_schema(cls) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of the short forms."""
+        return [{"const": False}]
+
+
+class Breaker(Protection):
     """When a tool of an instance that does not answer is left alone for a while; an error is an answer."""
 
     disable: Flag = False
@@ -169,22 +183,12 @@ class Breaker(Model):
     """The longest it refuses."""
 
     @classmethod
-    def from_short(cls, value: Any) -> Any:
-        """`false` is `{disable: true}`."""
-        return {"disable": True} if value is False else value
-
-    @classmethod
-    def short_schema(cls) -> list[dict[str, Any]]:
-        """Return the JSON Schemas of the short forms."""
-        return [{"const": False}]
-
-    @classmethod
     def example(cls) -> str:
         """Return the hint for a value that is not even a map."""
         return "write `breaker: {least: 5, open: 1s}`, or `breaker: false`"
 
 
-class Ejection(Model):
+class Ejection(Protection):
     """When an instance is not asked for a while and others get its calls; never most of them at once."""
 
     disable: Flag = False
@@ -195,16 +199,6 @@ class Ejection(Model):
     """How long it rests; doubled each time."""
     rest_at_most: Annotated[Duration, BeforeValidator(read_positive)] = 300.0
     """The longest it rests."""
-
-    @classmethod
-    def from_short(cls, value: Any) -> Any:
-        """`false` is `{disable: true}`."""
-        return {"disable": True} if value is False else value
-
-    @classmethod
-    def short_schema(cls) -> list[dict[str, Any]]:
-        """Return the JSON Schemas of the short forms."""
-        return [{"const": False}]
 
     @classmethod
     def example(cls) -> str:

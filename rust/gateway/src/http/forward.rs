@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use hyper::body::{Body as HttpBody, Incoming};
@@ -16,21 +16,11 @@ use tokio::net::UnixStream;
 
 use super::answer;
 use super::body::Body;
+use super::hops::strip_hop_by_hop;
 use crate::core::Core;
 
 /// How long the daemon may take to begin an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Headers that belong to one connection, not to the request.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    CONNECTION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
 /// Passes a request on, and the answer back.
 pub(super) async fn to_daemon(core: &Core, request: Request<Incoming>) -> Response<Body> {
     let socket = core.config.state_dir.join("control.sock");
@@ -97,9 +87,7 @@ where
 }
 
 fn strip(headers: &mut HeaderMap) {
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
+    strip_hop_by_hop(headers);
     // The token is for us, not for those behind us.
     headers.remove(http::header::AUTHORIZATION);
 }

@@ -170,7 +170,7 @@ impl Guard {
 }
 
 /// The name in `name`, `name:port`, `[v6]` or `[v6]:port`; `None` where it is none of these.
-fn host_name(host: &str) -> Option<String> {
+pub(crate) fn host_name(host: &str) -> Option<String> {
     let (name, port) = if host.starts_with('[') {
         let end = host.find(']')?;
         (&host[..=end], &host[end + 1..])

@@ -5,6 +5,7 @@ mod body;
 mod compress;
 mod forward;
 mod guard;
+mod hops;
 mod listener;
 mod mcp;
 mod modern;
@@ -28,7 +29,9 @@ use hyper::body::Incoming;
 
 pub(crate) use body::{Body, Passed};
 pub(crate) use forward::connect;
+pub(crate) use guard::host_name;
 use guard::{Guard, Refusal};
+pub(crate) use hops::{strip_hop_by_hop, tokens};
 pub(crate) use listener::{serve_tcp, serve_unix};
 pub(crate) use secure::Secured;
 pub(crate) use sse::Connections;

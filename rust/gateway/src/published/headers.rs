@@ -1,25 +1,13 @@
-//! Which headers pass a proxy, and which it adds (RFC 9110 §7.6; `X-Forwarded-*` by common use).
+//! Which headers a service gets: `X-Forwarded-*` by common use, nothing that belongs to the connection.
 
 use std::net::IpAddr;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderValue, Method, Version, request};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, TE, UPGRADE};
+use http::{HeaderValue, Method, Version, request};
 
 use super::route::Speaks;
-use crate::http::Visit;
+use crate::http::{Visit, strip_hop_by_hop, tokens};
 
-const HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authorization"),
-];
 const FORWARDED: [HeaderName; 5] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
@@ -34,25 +22,6 @@ pub(super) fn upgrade(head: &request::Parts) -> Option<HeaderValue> {
         && head.method == Method::GET
         && tokens(&head.headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
     head.headers.get(UPGRADE).filter(|_| asks).cloned()
-}
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-}
-
-/// Removes what belongs to one connection, whatever `Connection` names included.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-        .filter_map(|token| token.parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 /// Makes a request's headers those that a service gets. What the client says of where it comes from is replaced:

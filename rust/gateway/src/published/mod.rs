@@ -29,9 +29,10 @@ pub use route::{OwnAddress, PublishedInstance, PublishedRoute, Speaks, TlsFiles}
 use service::Service;
 use signals::{Families, Signals};
 pub(crate) use table::Found;
-
-use crate::metrics::Metrics;
 use table::Table;
+
+use crate::http::host_name;
+use crate::metrics::Metrics;
 
 /// Everything that is published.
 #[derive(Debug)]
@@ -134,21 +135,11 @@ impl Published {
             Some(authority) => authority.as_str(),
             None => headers.get(HOST)?.to_str().ok()?,
         };
-        self.table().at_host(&host_name(host), uri.path())
+        self.table().at_host(&host_name(host)?, uri.path())
     }
 
     /// What is published at a path of the gateway's address.
     pub(crate) fn at_path(&self, path: &str) -> Option<Found> {
         self.table().at_path(path)
     }
-}
-
-/// A host's name, in lower case and without its port.
-fn host_name(host: &str) -> String {
-    let end = if host.starts_with('[') {
-        host.find(']').map_or(host.len(), |end| end + 1)
-    } else {
-        host.find(':').unwrap_or(host.len())
-    };
-    host[..end].trim_end_matches('.').to_ascii_lowercase()
 }

@@ -1,5 +1,6 @@
 //! A request's way to a published service and back: bytes pass as they come, nothing is held.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use backstay_traffic::Ticket;
@@ -10,7 +11,7 @@ use http_body_util::{Either, Empty};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use super::headers::{strip_hop_by_hop, to_service, upgrade};
+use super::headers::{to_service, upgrade};
 use super::instance::{Asked, InFlight, Instance};
 use super::route::Speaks;
 use super::service::{Service, Unavailable};
@@ -18,8 +19,8 @@ use super::signals::Measure;
 use super::table::Found;
 use super::tunnel;
 use crate::core::Core;
-use crate::http::{Body, Passed, Visit, answer};
-use crate::traffic::{NO_TOOL, Outcome, key_of, now};
+use crate::http::{Body, Passed, Visit, answer, strip_hop_by_hop};
+use crate::traffic::{NO_TOOL, Outcome, now};
 
 /// Instances that a request is sent to at most, where those before could not do it.
 const MOST_TRIES: usize = 3;
@@ -34,7 +35,7 @@ pub(crate) async fn serve(
 ) -> Response<Body> {
     let service = &found.service;
     let mut measure = service.signals.begin();
-    let client_key = visit.peer.map_or(0, |peer| key_of(&peer.to_string()));
+    let client_key = visit.peer.map_or(0, key_of_client);
     let admitted = service.traffic.admit(client_key, NO_TOOL, now());
     let place = match admitted {
         Ok(()) => service.traffic.enter(service.signals.traffic()).await,
@@ -71,7 +72,8 @@ pub(crate) async fn serve(
             .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, what.clone());
     }
-    let Ok(uri) = rewrite(&head.uri, prefix, service.route.protocol) else {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let Ok(uri) = rewrite(&head.uri, host, prefix, service.route.protocol) else {
         measure.answered(StatusCode::BAD_REQUEST);
         return answer::text(StatusCode::BAD_REQUEST, "this path cannot be passed on\n");
     };
@@ -245,8 +247,24 @@ fn unavailable(service: &Service, why: Unavailable, tried: &[Arc<Instance>]) -> 
     (StatusCode::SERVICE_UNAVAILABLE, message, seconds)
 }
 
+/// What keeps a client at an instance, and apart from others in a limit: its address.
+fn key_of_client(peer: IpAddr) -> u64 {
+    let bits = match peer.to_canonical() {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are in it")]
+    let folded = (bits >> 64) as u64 ^ bits as u64;
+    folded
+}
+
 /// What a service is asked for: the path without what named it, and the host where HTTP/2 wants it.
-fn rewrite(uri: &Uri, prefix: usize, speaks: Speaks) -> Result<Uri, http::Error> {
+fn rewrite(
+    uri: &Uri,
+    host: Option<&str>,
+    prefix: usize,
+    speaks: Speaks,
+) -> Result<Uri, http::Error> {
     let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
     let rest = &path[prefix.min(path.len())..];
     let rest = if rest.starts_with('/') || path == "*" {
@@ -258,7 +276,7 @@ fn rewrite(uri: &Uri, prefix: usize, speaks: Speaks) -> Result<Uri, http::Error>
         Speaks::Http => Ok(rest.parse()?),
         Speaks::H2c => Uri::builder()
             .scheme("http")
-            .authority(uri.authority().map_or("backstay", uri::Authority::as_str))
+            .authority(host.unwrap_or("backstay"))
             .path_and_query(rest)
             .build(),
     }
@@ -271,7 +289,7 @@ mod tests {
     #[test]
     fn a_service_sees_its_own_paths() {
         let at = |uri: &str, prefix| {
-            rewrite(&uri.parse().unwrap(), prefix, Speaks::Http)
+            rewrite(&uri.parse().unwrap(), None, prefix, Speaks::Http)
                 .unwrap()
                 .to_string()
         };
@@ -279,7 +297,7 @@ mod tests {
         assert_eq!(at("/shop", 5), "/");
         assert_eq!(at("/shop?a", 5), "/?a");
         assert_eq!(at("http://x.example/shop/%2e%2e/a", 0), "/shop/%2e%2e/a");
-        let h2 = rewrite(&"http://x.example/a".parse().unwrap(), 0, Speaks::H2c).unwrap();
+        let h2 = rewrite(&"/a".parse().unwrap(), Some("x.example"), 0, Speaks::H2c).unwrap();
         assert_eq!(h2.to_string(), "http://x.example/a");
     }
 }

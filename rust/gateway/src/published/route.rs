@@ -8,6 +8,7 @@ use backstay_traffic::pool::Protocol;
 use backstay_traffic::tls::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
+use crate::http::host_name;
 use crate::traffic::TrafficRoute;
 
 /// One plain service that clients reach through the gateway.
@@ -77,8 +78,7 @@ impl PublishedRoute {
 
     /// Whether it is published for this host.
     pub(crate) fn is_for(&self, host: &str) -> bool {
-        let name = super::host_name(host);
-        self.hosts.contains(&name)
+        host_name(host).is_some_and(|name| self.hosts.contains(&name))
     }
 
     pub(super) fn timeout(&self) -> Duration {
