@@ -69,7 +69,7 @@ test-miri: ## The marks of the metrics under Miri, which needs a nightly toolcha
 .PHONY: fuzz
 SECONDS ?= 60
 fuzz: setup ## Feed whatever reads others' bytes with a fuzzer's, SECONDS a target, two at a time
-	$(BIN)/python tools/fuzz.py $(SECONDS)
+	$(if $(EXPLORE),,$(if $(SEED),SEED=$(SEED))) $(BIN)/python tools/fuzz.py $(SECONDS)
 
 .PHONY: test-node
 test-node: tests/node_modules/.ready
@@ -85,7 +85,9 @@ test-python: build test-node ## The Python tests, against the built extension an
 instructions: setup ## Instructions an operation, against the stored baseline; independent of the machine's load
 	$(BIN)/python benches/python/instructions.py
 
+# The same inputs for the same sources, wherever they are checked; what explores is `make fuzz` and test-full.
 .PHONY: test
+test: SEED ?= 1
 test: lint test-rust test-loom instructions fuzz test-python ## All that must hold before a commit lands
 
 .PHONY: soak
@@ -98,6 +100,7 @@ memcheck: build ## No leak and no wrong access: a short soak, and the hand-writt
 
 .PHONY: test-full
 test-full: SECONDS := 600
+test-full: EXPLORE := yes
 test-full: test soak memcheck test-miri ## And what takes longer: cold installs, soaks, ten minutes of fuzzing a target
 	$(BIN)/pytest -q -m full
 

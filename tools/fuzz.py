@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Feed what reads others' bytes with libFuzzer's: tools/fuzz.py SECONDS [TARGET ...].
 
-Two at a time, each for so many seconds, beginning from `fuzz/seeds/TARGET` and what earlier runs found
-(`target/fuzz/corpus/TARGET`). Any stable Rust does: the compiler's own coverage pass needs no nightly, so
+Two at a time, each for so many seconds, beginning from `fuzz/seeds/TARGET`. With `SEED=N` in the environment a
+run takes the same way each time and keeps nothing, so that a check of the same sources ends the same; without,
+it goes on from what earlier runs found (`target/fuzz/corpus/TARGET`) and takes a way of its own. Any stable Rust does: the compiler's own coverage pass needs no nightly, so
 neither cargo-fuzz nor another toolchain is installed; where they are, `cargo fuzz run TARGET` works too. With
 `SANITIZER=address` in the environment, under that sanitizer.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,12 +52,16 @@ def build(targets: list[str]) -> Path:
 
 def run(program: Path, seconds: int) -> str | None:
     """Run one target; says what to print of a failure."""
-    corpus = BUILT / "corpus" / program.name
+    seed = os.environ.get("SEED")
+    corpus = BUILT / ("once" if seed else "corpus") / program.name
+    if seed:
+        shutil.rmtree(corpus, ignore_errors=True)
     corpus.mkdir(parents=True, exist_ok=True)
     found = BUILT / "found" / program.name
     found.mkdir(parents=True, exist_ok=True)
     command = [str(program), str(corpus), f"-max_total_time={seconds}", f"-artifact_prefix={found}/"]
     command += ["-timeout=5", "-rss_limit_mb=1024", "-max_len=4096", "-print_final_stats=1", "-verbosity=1"]
+    command += [f"-seed={seed}"] if seed else []
     seeds = ROOT / "fuzz/seeds" / program.name
     command += [str(seeds)] if seeds.is_dir() else []
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")

@@ -19,8 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(result) = message.result() {
         let _ = ResultKind::of(result.as_bytes());
         if let Ok(input) = InputRequired::read(&result) {
-            let written = input.write();
-            assert!(InputRequired::read(&written).is_ok(), "not read as written");
+            let again = InputRequired::read(&input.write());
+            assert_eq!(again.as_ref(), Ok(&input), "not read as written");
         }
         let _ = responses(&result);
     }

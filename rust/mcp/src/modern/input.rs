@@ -49,7 +49,7 @@ pub enum InputFault {
     #[error("the result does not ask for input")]
     NotAsking,
     /// It has neither requests nor a state.
-    #[error("a result of type `input_required` has neither `inputRequests` nor `requestState`")]
+    #[error("a result of type `input_required` has no request in `inputRequests` and no `requestState`")]
     Empty,
     /// `inputRequests` is no object of requests.
     #[error("`inputRequests` is not an object of requests: {0}")]
@@ -83,9 +83,12 @@ impl InputRequired {
         }
         let requests = match result.member(INPUT_REQUESTS) {
             Some(requests) => read_requests(&requests)?,
-            None if state.is_none() => return Err(InputFault::Empty),
             None => Vec::new(),
         };
+        // An empty object asks as little as none: a retry would only be told the same again.
+        if requests.is_empty() && state.is_none() {
+            return Err(InputFault::Empty);
+        }
         Ok(Self { requests, state })
     }
 
@@ -225,6 +228,10 @@ mod tests {
         for (result, fault) in [
             (r#"{"content":[]}"#, InputFault::NotAsking),
             (r#"{"resultType":"input_required"}"#, InputFault::Empty),
+            (
+                r#"{"resultType":"input_required","inputRequests":{ }}"#,
+                InputFault::Empty,
+            ),
             (
                 r#"{"resultType":"input_required","requestState":1}"#,
                 InputFault::State,
