@@ -20,6 +20,7 @@ from backstay.deploy.status import (
     ServiceFailure,
     ServiceStatus,
     State,
+    TroubleStatus,
 )
 from backstay.errors import UnknownService
 
@@ -42,6 +43,7 @@ class FakeFleet:
         self.wanted: Stack | None = None
         self.results: dict[str, DeployResult] = {}
         self.kinds: dict[str, Literal["server", "service"]] = {}
+        self.troubles: dict[str, list[TroubleStatus]] = {}
         self.following = 0
 
     async def emit(self, kind: str, **fields: Any) -> None:
@@ -142,6 +144,7 @@ class FakeFleet:
                 memory=64 << 20 if up else None,
                 reason=failure.reason if failure else None,
                 revision=1,
+                troubles=self.troubles.get(f"{name}.{copy + 1}", []),
             )
             for copy in range(self.replicas.get(name, 1))
         ]

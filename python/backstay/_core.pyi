@@ -508,6 +508,10 @@ class Daemon:
         """
         Have an instance stopped.
         """
+    def troubles(self, /) -> bytes:
+        """
+        Say what keeps calls from instances now, as JSON: breakers that are not closed, instances that rest.
+        """
 
 @final
 class Gauge:

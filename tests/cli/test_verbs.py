@@ -13,6 +13,7 @@ from backstay.deploy.status import (
     PlanStep,
     ServiceFailure,
     State,
+    TroubleStatus,
 )
 
 from tests.fake_fleet import FakeFleet
@@ -87,6 +88,24 @@ def test_ps_says_why_a_service_is_not_ready(cli: Cli, serve: Callable[[FakeFleet
     serve(FakeFleet({"db": ServiceFailure(reason="exited with code 3", hint="mind the gap")}))
     cli("up", "-d")
     assert "\ndb: exited with code 3\n  mind the gap\n" in cli("ps").stdout
+
+
+def test_ps_says_what_keeps_calls_from_an_instance(cli: Cli, fleet: FakeFleet) -> None:
+    def breaker(tool: str | None, retry_in: float) -> TroubleStatus:
+        return TroubleStatus(kind="open", tool=tool, retry_in=retry_in)
+
+    fleet.troubles = {
+        "web.1": [breaker("search", 3.4), breaker(None, 9.0)],
+        "db.1": [
+            TroubleStatus(kind="ejected", tool=None, retry_in=12.0),
+            TroubleStatus(kind="half-open", tool="query", retry_in=1.0),
+        ],
+    }
+    cli("up", "-d")
+    shown = cli("ps").stdout
+    assert "\nweb.1: the breakers for `search`, what is no tool are open; a call may try it in 3 s\n" in shown
+    assert "\ndb.1: rests for 12 s after failures; others get its calls\n" in shown
+    assert "\ndb.1: the breaker for `query` is half-open; a call tries it\n" in shown
 
 
 def test_ps_as_json_is_the_published_shape(cli: Cli, fleet: FakeFleet) -> None:

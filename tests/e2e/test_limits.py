@@ -54,6 +54,7 @@ def test_a_tool_that_does_not_answer_is_refused_at_once_and_events_say_so(exampl
         assert "did not answer" in said
     refused = example.run("call", "notes", "hold", f"path={gate}", code=1).stderr
     assert "tool `hold` of server `notes` failed too often and rests" in refused
+    assert "\nnotes.1: the breaker for `hold` is open; a call may try it in " in example.run("ps").stdout
     assert "breaker.opened" in example.run("events").stdout
     assert 'backstay_breakers{service="notes",state="open"} 1' in metrics(example)
 

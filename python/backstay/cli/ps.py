@@ -56,8 +56,31 @@ def show(status: dict[str, Any], pen: Pen) -> None:
     for name, reason, hint in reasons:
         if reason:
             click.echo(f"\n{pen.paint(name, '1')}: {plain(reason)}" + (f"\n  {plain(hint)}" if hint else ""))
+    for service in status["services"]:
+        for instance in service["instances"]:
+            for line in troubles_of(instance):
+                click.echo(f"\n{pen.paint(instance['name'], '1')}: {plain(line)}")
     if url := status["gateway"]["url"]:
         click.echo(f"\n{pen.paint('gateway', DIM)}  {url}")
+
+
+def troubles_of(instance: dict[str, Any]) -> list[str]:
+    """Say what keeps calls from an instance, each kind of trouble in one line."""
+    lines = []
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for trouble in instance.get("troubles", ()):
+        if trouble["kind"] == "ejected":
+            lines.append(f"rests for {trouble['retry_in']:.0f} s after failures; others get its calls")
+        else:
+            by_kind.setdefault(trouble["kind"], []).append(trouble)
+    for kind, troubles in by_kind.items():
+        tools = [f"`{trouble['tool']}`" for trouble in troubles if trouble["tool"]]
+        tools += ["what is no tool"] * (len(tools) < len(troubles))
+        soonest = min(trouble["retry_in"] for trouble in troubles)
+        then = "a call tries it" if kind == "half-open" else f"a call may try it in {soonest:.0f} s"
+        breakers = "the breaker for" if len(troubles) == 1 else "the breakers for"
+        lines.append(f"{breakers} {', '.join(tools)} {'is' if len(troubles) == 1 else 'are'} {kind}; {then}")
+    return lines
 
 
 def _rows(service: dict[str, Any], pen: Pen) -> list[tuple[str, ...]]:

@@ -131,7 +131,6 @@ def core_config(memory: Memory, state_dir: Path, gateway: Mapping[str, Any]) -> 
     """Write the configuration of the Rust half."""
     token_file = gateway.get("token_file")
     settings = {
-        "fleet": memory.stack.name if memory.stack else state_dir.parent.name,
         "allowed_hosts": list(gateway.get("allowed_hosts", ())),
         "allowed_origins": list(gateway.get("allowed_origins", ())),
         "token_file": str(state_dir.parent / token_file) if token_file else None,

@@ -219,6 +219,7 @@ class FleetController:
             self._actor.blueprints.stack,
             used,
             ports=self._actor.book.ports,
+            troubles=self._actor.engine.troubles(),
             generation=self._generation,
             started_at=self._started_at,
             keeper=self._keeper,

@@ -14,14 +14,16 @@ from backstay.deploy.status import (
     InstanceStatus,
     KeeperStatus,
     ServiceStatus,
+    TroubleStatus,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from backstay.config import Stack
     from backstay.deploy.census import Use
     from backstay.deploy.state import Fleet, Instance, Service
+    from backstay.engines.spec import Trouble
 
 __all__ = ["fleet_status"]
 
@@ -32,6 +34,7 @@ def fleet_status(
     used: Mapping[int, Use],
     *,
     ports: Callable[[str], Mapping[str, int]],
+    troubles: Iterable[Trouble],
     generation: int,
     started_at: float,
     keeper: int,
@@ -39,19 +42,26 @@ def fleet_status(
 ) -> FleetStatus:
     """Say how a fleet is."""
     order = {name: place for place, name in enumerate(stack.services)} if stack else {}
+    troubled: dict[str, list[TroubleStatus]] = {}
+    for trouble in troubles:
+        seen = TroubleStatus(kind=trouble.kind, tool=trouble.tool, retry_in=trouble.retry_in_ms / 1000)
+        troubled.setdefault(trouble.instance, []).append(seen)
     names = sorted(fleet.services, key=lambda name: (order.get(name, len(order)), name))
     return FleetStatus(
         name=stack.name if stack else "",
         daemon=DaemonStatus(pid=os.getpid(), generation=generation, started_at=started_at),
         keeper=KeeperStatus(pid=keeper),
         gateway=GatewayStatus(url=gateway_url),
-        services=[_service(fleet.services[name], used, ports) for name in names],
+        services=[_service(fleet.services[name], used, ports, troubled) for name in names],
         deploy=fleet.deploy.id if fleet.deploy else None,
     )
 
 
 def _service(
-    service: Service, used: Mapping[int, Use], ports: Callable[[str], Mapping[str, int]]
+    service: Service,
+    used: Mapping[int, Use],
+    ports: Callable[[str], Mapping[str, int]],
+    troubled: Mapping[str, list[TroubleStatus]],
 ) -> ServiceStatus:
     instances = sorted(service.instances.values(), key=lambda i: index_of(i.name))
     first = service.target.names[0] if service.target and service.target.names else None
@@ -62,7 +72,7 @@ def _service(
         state=service_state(service),
         revision=serving_number(service),
         ports=dict(ports(first)) if first else {},
-        instances=[_instance(instance, used, ports) for instance in instances],
+        instances=[_instance(instance, used, ports, troubled) for instance in instances],
         reason=reason_of(service),
         hint=service.failure.hint if service.failure else None,
         tools=next((i.tools for i in instances if i.tools is not None), None),
@@ -70,7 +80,10 @@ def _service(
 
 
 def _instance(
-    instance: Instance, used: Mapping[int, Use], ports: Callable[[str], Mapping[str, int]]
+    instance: Instance,
+    used: Mapping[int, Use],
+    ports: Callable[[str], Mapping[str, int]],
+    troubled: Mapping[str, list[TroubleStatus]],
 ) -> InstanceStatus:
     use = used.get(instance.pid) if instance.pid else None
     return InstanceStatus(
@@ -85,4 +98,5 @@ def _instance(
         reason=instance.trouble.reason if instance.trouble and not instance.up else None,
         revision=instance.revision.number,
         ports=dict(ports(instance.name)),
+        troubles=troubled.get(instance.name, []),
     )

@@ -49,7 +49,9 @@ def routes(
         route = _route(found, serving, stack, config, ports, headers, era)
         if route is not None:
             servers.append(route)
-    return Routes(tuple(servers), tuple(published), _kept(stack) if stack else None)
+    return Routes(
+        tuple(servers), tuple(published), _kept(stack) if stack else None, fleet=stack.name if stack else ""
+    )
 
 
 def _published(

@@ -25,6 +25,7 @@ __all__ = [
     "ServiceFailure",
     "ServiceStatus",
     "State",
+    "TroubleStatus",
 ]
 
 
@@ -46,6 +47,18 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class TroubleStatus(_Model):
+    """What keeps calls from an instance."""
+
+    kind: Literal["open", "half-open", "ejected"] = Field(
+        description="A breaker that lets nothing through, one that tries a call, or an instance that rests."
+    )
+    tool: str | None = Field(
+        description="The tool whose breaker it is; none for all that is no tool, and for one that rests."
+    )
+    retry_in: float = Field(description="Seconds until the next call may try it.")
+
+
 class InstanceStatus(_Model):
     """One running copy of a service."""
 
@@ -62,6 +75,9 @@ class InstanceStatus(_Model):
     reason: str | None = Field(description="Why it is not ready, where it is not.")
     revision: int | None = None
     ports: dict[str, int] = Field(default_factory=dict)
+    troubles: list[TroubleStatus] = Field(
+        default_factory=list, description="Breakers that are not closed, at most twenty, and its ejection."
+    )
 
 
 class ServiceStatus(_Model):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from backstay.engines.spec import InstanceSpec, Routes
+    from backstay.engines.spec import InstanceSpec, Routes, Trouble
 
 __all__ = ["Deliver", "Engine"]
 
@@ -54,6 +54,10 @@ class Engine(Protocol):
 
         The one order that waits, for the server's answers: not to be called on the event loop.
         """
+        ...
+
+    def troubles(self) -> list[Trouble]:
+        """Say what keeps calls from instances now."""
         ...
 
     def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:

@@ -6,9 +6,11 @@ All of it is Rust's (`backstay._core.Daemon`); this gives orders and hears of ev
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 from backstay.engines.events import decode
+from backstay.engines.spec import Trouble
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +68,10 @@ class LocalEngine:
     def examine(self, service: str, patience: float) -> bytes | None:
         """Have the gateway check a server on its live connection; waits for its answers."""
         return self._core.examine(service, patience)
+
+    def troubles(self) -> list[Trouble]:
+        """Ask the gateway what keeps calls from instances."""
+        return [Trouble(**trouble) for trouble in json.loads(self._core.troubles())]
 
     def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
         """Set a series of a gauge, shown at the gateway's `/metrics`."""

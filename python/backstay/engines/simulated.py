@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backstay.engines.base import Deliver
-    from backstay.engines.spec import InstanceSpec, Routes
+    from backstay.engines.spec import InstanceSpec, Routes, Trouble
 
 __all__ = ["Behaviour", "SimulatedEngine"]
 
@@ -158,6 +158,10 @@ class SimulatedEngine:
     def examine(self, service: str, patience: float) -> bytes | None:
         """There is no server to be asked."""
         return None
+
+    def troubles(self) -> list[Trouble]:
+        """No call is ever made here."""
+        return []
 
     def gauge(self, name: str, help: str, label: str, of: str, value: float) -> None:
         """Keep the last value of a series, for a test to look at."""

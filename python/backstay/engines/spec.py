@@ -180,12 +180,24 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps calls from an instance: a breaker (of a tool, or of the rest), or its ejection."""
+
+    instance: str
+    tool: str | None
+    kind: Literal["open", "half-open", "ejected"]
+    retry_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """The whole table; the gateway finds the difference itself."""
 
     servers: tuple[ServerRoute, ...] = ()
     published: tuple[Published, ...] = ()
     cache: dict[str, Any] | None = None
+    fleet: str = ""
+    """The fleet's name, as clients are shown it."""
 
     def dump(self) -> bytes:
         """Write it as Rust reads it."""

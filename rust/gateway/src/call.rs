@@ -196,9 +196,14 @@ impl Call {
         self.cancel.notify_one();
     }
 
+    /// Whether the client called it off.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
     /// Waits until the client calls it off.
     pub(crate) async fn called_off(&self) {
-        while !self.cancelled.load(Ordering::Acquire) {
+        while !self.is_called_off() {
             self.cancel.notified().await;
         }
     }

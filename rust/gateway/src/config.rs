@@ -17,8 +17,6 @@ use crate::traffic::TrafficRoute;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// The fleet's name, shown to clients.
-    pub fleet: String,
     /// The state directory: `control.sock` and `run/` are below it.
     pub state_dir: PathBuf,
     /// Which daemon of this fleet this is; event ids and upstream ids carry it.
@@ -51,7 +49,6 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
-            fleet: "fleet".into(),
             state_dir: PathBuf::from(".backstay"),
             generation: 1,
             allowed_hosts: Vec::new(),
@@ -88,6 +85,9 @@ impl GatewayConfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Routes {
+    /// The fleet's name, by the stack file; shown to clients.
+    #[serde(default)]
+    pub fleet: String,
     /// The servers, in any order.
     pub servers: Vec<ServerRoute>,
     /// Plain services that clients reach through it, in any order.

@@ -48,6 +48,8 @@ pub(crate) struct Core {
     // Each lock guards a pointer, read or replaced in a few instructions and never held across a wait.
     servers: RwLock<Arc<Servers>>,
     view: RwLock<Arc<View>>,
+    /// The fleet's name.
+    fleet: RwLock<Arc<str>>,
     /// Pipes of instances that no route names yet. Held for one map operation.
     pub(crate) parked: Mutex<HashMap<String, (Pipes, Bytes)>>,
     /// Notes about instances that no route names yet. Held for one map operation.
@@ -63,7 +65,7 @@ pub(crate) struct Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "gateway of {}", self.config.fleet)
+        write!(out, "gateway of {}", self.fleet())
     }
 }
 
@@ -89,6 +91,7 @@ impl Core {
             events,
             servers: RwLock::default(),
             view: RwLock::default(),
+            fleet: RwLock::new("fleet".into()),
             parked: Mutex::default(),
             parked_notes: Mutex::default(),
             changed: Notify::new(),
@@ -119,6 +122,17 @@ impl Core {
         *self.servers.write() = Arc::new(servers);
         self.routed.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// The fleet's name, as clients are shown it.
+    pub(crate) fn fleet(&self) -> Arc<str> {
+        Arc::clone(&self.fleet.read())
+    }
+
+    pub(crate) fn set_fleet(&self, name: &str) {
+        if !name.is_empty() {
+            *self.fleet.write() = name.into();
+        }
     }
 
     pub(crate) fn server(&self, service: &str) -> Option<Arc<Server>> {
@@ -240,8 +254,8 @@ impl Core {
     fn gauge_traffic(&self, server: &Server) {
         let (mut open, mut half_open, mut ejected) = (0.0, 0.0, 0.0);
         for instance in server.instances().iter() {
-            for (_, state) in instance.health.troubled() {
-                match state {
+            for (_, lane) in instance.health.troubled() {
+                match lane.breaker.state() {
                     BreakerState::Open => open += 1.0,
                     BreakerState::HalfOpen => half_open += 1.0,
                     BreakerState::Closed => {}

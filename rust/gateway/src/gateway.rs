@@ -22,6 +22,7 @@ use crate::core::{Core, NoteSink};
 use crate::event::{Event, EventSink};
 use crate::http::{Door, Secured, serve_tcp, serve_unix};
 use crate::published::{OwnAddress, Presence};
+use crate::traffic::{Trouble, troubles};
 
 /// The endpoint in front of every server.
 ///
@@ -219,6 +220,18 @@ impl Gateway {
     pub async fn examine(&self, service: &str, patience: Duration) -> Option<Report> {
         let (_, upstream) = self.core.server(service)?.pick().ok()?;
         Some(compliance::check(&upstream, patience).await)
+    }
+
+    /// What keeps calls from instances now.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let mut found = Vec::new();
+        for server in self.core.servers().values() {
+            for one in server.instances().iter() {
+                found.extend(troubles(&**server, &one.name, &one.health));
+            }
+        }
+        self.core.published.troubles(&mut found);
+        found
     }
 
     /// Accepts nobody any more and waits, up to `patience`, until the connections are done.

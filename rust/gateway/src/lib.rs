@@ -62,5 +62,5 @@ pub use published::{OwnAddress, PublishedInstance, PublishedRoute, Speaks, TlsFi
 pub use queue::{EventQueue, Weight};
 pub use traffic::{
     Affinity, BalanceBy, BreakerRoute, ConcurrencyRoute, EjectionRoute, Per, RateRoute, RetryRoute,
-    TrafficRoute,
+    TrafficRoute, Trouble, TroubleKind,
 };

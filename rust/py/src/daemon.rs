@@ -230,6 +230,13 @@ impl Daemon {
         Ok(report.map(|report| PyBytes::new(py, &report)))
     }
 
+    /// Say what keeps calls from instances now, as JSON: breakers that are not closed, instances that rest.
+    fn troubles<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let troubles = py.detach(|| serde_json::to_vec(&self.wiring.gateway.troubles()));
+        let troubles = troubles.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(PyBytes::new(py, &troubles))
+    }
+
     /// End the keeper, and with it all instances and this daemon.
     ///
     /// Raises:

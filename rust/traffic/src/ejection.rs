@@ -69,6 +69,12 @@ impl Ejection {
         until != 0 && now.0 < until
     }
 
+    /// How much longer it rests; none where it does not.
+    pub fn rests_for(&self, now: Time) -> Option<Duration> {
+        let left = self.until.load(Relaxed).checked_sub(now.0)?;
+        (left > 0).then(|| Duration::from_nanos(left))
+    }
+
     /// True once after each ejection, when its time is over.
     pub fn returns(&self, now: Time) -> bool {
         let until = self.until.load(Relaxed);
@@ -110,6 +116,8 @@ mod tests {
         assert_eq!(fail(&ejection, 2, 2), None);
         assert_eq!(fail(&ejection, 1, 3), Some(Duration::from_nanos(100)));
         assert!(ejection.is_out(Time(102)));
+        assert_eq!(ejection.rests_for(Time(102)), Some(Duration::from_nanos(1)));
+        assert_eq!(ejection.rests_for(Time(103)), None);
         assert!(!ejection.is_out(Time(103)));
     }
 

@@ -32,25 +32,13 @@ pub(super) enum Heard {
 
 impl Session {
     /// Passes a request, and what is said on the way to its answer.
-    pub(super) async fn ask(&self, request: &Envelope) {
-        let id = request.id().unwrap_or(RawJson::NULL);
+    pub(super) async fn ask(&self, request: &Envelope, id: &RawJson) -> Result<(), RpcError> {
         // Asking again for what changes nothing is harmless; a tool may do anything.
         let tries = if request.method() == "tools/call" {
             1
         } else {
             TRIES
         };
-        if let Err(error) = self.answered(request, &id, tries).await {
-            self.say(jsonrpc::error(Some(&id), &error).into()).await;
-        }
-    }
-
-    async fn answered(
-        &self,
-        request: &Envelope,
-        id: &RawJson,
-        tries: usize,
-    ) -> Result<(), RpcError> {
         let mut left = tries;
         let mut reopened = false;
         loop {

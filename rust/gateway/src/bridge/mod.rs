@@ -12,6 +12,7 @@ mod lines;
 mod link;
 mod modern;
 mod session;
+mod under_way;
 
 use std::io;
 use std::path::Path;
@@ -26,8 +27,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use lines::{Line, next_line};
-use modern::UnderWay;
 use session::Session;
+use under_way::UnderWay;
 
 /// Messages that may wait for a slow reader of stdout.
 const WAITING: usize = 256;
@@ -52,7 +53,7 @@ where
     let session = Session::new(socket, path, out.clone());
     let mut input = BufReader::new(input);
     let mut calls = JoinSet::new();
-    let modern = UnderWay::default();
+    let under_way = UnderWay::default();
     loop {
         let line = tokio::select! {
             line = next_line(&mut input, Limits::default().max_bytes) => line?,
@@ -68,10 +69,10 @@ where
                 )
                 .await;
             }
-            Line::Whole(bytes) => take(&session, &modern, &out, &mut calls, bytes).await,
+            Line::Whole(bytes) => take(&session, &under_way, &out, &mut calls, bytes).await,
         }
     }
-    modern.stop_listening();
+    under_way.stop_listening();
     let all = async { while calls.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
     calls.shutdown().await;
@@ -84,7 +85,7 @@ where
 /// Passes what one line holds.
 async fn take(
     session: &Arc<Session>,
-    modern: &UnderWay,
+    under_way: &UnderWay,
     out: &mpsc::Sender<Bytes>,
     calls: &mut JoinSet<()>,
     bytes: Bytes,
@@ -112,15 +113,12 @@ async fn take(
                 let error = jsonrpc::error(message.id().as_ref(), &error);
                 let _ = out.send(error.into()).await;
             }
-            Ok(message) if message.kind() == Kind::Request && modern::is_modern(&message) => {
-                modern.ask(session, calls, message);
-            }
             Ok(message) if message.kind() == Kind::Request => {
-                let session = Arc::clone(session);
-                calls.spawn(async move { session.ask(&message).await });
+                under_way.ask(session, calls, message);
             }
             Ok(message)
-                if message.method() == "notifications/cancelled" && modern.cancel(&message) => {}
+                if message.method() == "notifications/cancelled"
+                    && under_way.call_off(&message) => {}
             // In order with each other: an `initialized` before anything else, progress as it comes.
             Ok(message) => session.tell(&message).await,
             Err(error) => refuse(out, &RpcError::new(error.code(), error.to_string())).await,

@@ -4,35 +4,19 @@
 //! nothing is asked again when the daemon restarts, and a subscription is opened again; as nobody says what happened
 //! meanwhile, everything it listens to counts as changed then.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use backstay_mcp::modern::meta::{RequestMeta, SUBSCRIPTION_ID};
 use backstay_mcp::version::MODERN;
 use backstay_mcp::{Edit, Envelope, Kind, RawJson, RpcError, jsonrpc};
 use bytes::Bytes;
 use http::{Method, Response};
 use hyper::body::Incoming;
-use parking_lot::Mutex;
-use tokio::task::{AbortHandle, JoinSet};
 
 use super::ask::{Ended, Heard, is_stream};
 use super::link::Failure;
 use super::session::{LONGEST_PAUSE, PAUSE, Session, TRIES, unreachable};
 
-const LISTEN: &str = "subscriptions/listen";
+pub(super) const LISTEN: &str = "subscriptions/listen";
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
-
-/// The modern requests under way, by their ids as they were spelled.
-#[derive(Clone, Default)]
-pub(super) struct UnderWay(Arc<Mutex<HashMap<RawJson, Task>>>);
-
-#[derive(Debug)]
-struct Task {
-    handle: AbortHandle,
-    /// It is a subscription, which no answer ends.
-    listens: bool,
-}
 
 /// Whether a request is of this era. A server is discovered before anything else is known of it.
 pub(super) fn is_modern(request: &Envelope) -> bool {
@@ -40,66 +24,18 @@ pub(super) fn is_modern(request: &Envelope) -> bool {
         || RequestMeta::read(request).map_or(true, |meta| meta.is_modern())
 }
 
-impl UnderWay {
-    /// Passes a request, until its answer came or its client calls it off.
-    pub(super) fn ask(&self, session: &Arc<Session>, calls: &mut JoinSet<()>, request: Envelope) {
-        let id = request.id().unwrap_or(RawJson::NULL);
-        let done = Done {
-            all: self.clone(),
-            id: id.clone(),
-        };
-        let listens = request.method() == LISTEN;
-        let session = Arc::clone(session);
-        // Locked while the task begins, so that it cannot end before it is known.
-        let mut all = self.0.lock();
-        let handle = calls.spawn(async move {
-            let _done = done;
-            session.ask_modern(&request).await;
-        });
-        all.insert(id, Task { handle, listens });
-    }
-
-    /// Calls off what a cancellation names. False where that is no request of this era.
-    pub(super) fn cancel(&self, notification: &Envelope) -> bool {
-        let named = notification.request_id();
-        let task = named.and_then(|id| self.0.lock().remove(&id));
-        task.inspect(|task| task.handle.abort()).is_some()
-    }
-
-    /// Nobody is there any more who listens.
-    pub(super) fn stop_listening(&self) {
-        self.0.lock().retain(|_, task| {
-            if task.listens {
-                task.handle.abort();
-            }
-            !task.listens
-        });
-    }
-}
-
-/// A request that is over is forgotten.
-struct Done {
-    all: UnderWay,
-    id: RawJson,
-}
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.all.0.lock().remove(&self.id);
-    }
-}
-
 impl Session {
-    async fn ask_modern(&self, request: &Envelope) {
-        let id = request.id().unwrap_or(RawJson::NULL);
-        let outcome = match &*request.method() {
-            LISTEN => self.subscribed(request, &id).await,
+    /// Passes a request, and what is said on the way to its answer.
+    pub(super) async fn ask_modern(
+        &self,
+        request: &Envelope,
+        id: &RawJson,
+    ) -> Result<(), RpcError> {
+        match &*request.method() {
+            LISTEN => self.subscribed(request, id).await,
             // A tool may do anything, so it is asked once.
-            "tools/call" => self.answered_modern(request, &id, 1).await,
-            _ => self.answered_modern(request, &id, TRIES).await,
-        };
-        if let Err(error) = outcome {
-            self.say(jsonrpc::error(Some(&id), &error).into()).await;
+            "tools/call" => self.answered_modern(request, id, 1).await,
+            _ => self.answered_modern(request, id, TRIES).await,
         }
     }
 

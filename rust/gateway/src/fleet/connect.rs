@@ -147,7 +147,7 @@ impl Core {
             server.freshness.another_process();
         }
         if instance.health.begins(now()) {
-            self.tell_returned(server, instance);
+            self.tell_returned(&**server, &instance.name);
         }
         if let Some(old) = instance.set_state(State::Ready(Arc::clone(&upstream))) {
             self.runtime.spawn(async move { old.close().await });

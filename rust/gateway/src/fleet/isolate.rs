@@ -45,7 +45,9 @@ impl Core {
         // Boxed: the future of every call would have to have room for them.
         let (instance, upstream) = match (route.session, route.transport) {
             (SessionMode::Shared | SessionMode::Global, _) => {
-                return server.choose(ask, |instance| self.tell_returned(server, instance));
+                return server.choose(ask, |instance| {
+                    self.tell_returned(&**server, &instance.name);
+                });
             }
             _ if ask.session.is_modern() => Box::pin(self.pick_for_modern(server)).await?,
             (SessionMode::Isolated, Transport::Stdio) => {

@@ -5,7 +5,6 @@ mod choose;
 mod connect;
 mod instance;
 mod isolate;
-mod learn;
 mod publish;
 mod refresh;
 mod routes;

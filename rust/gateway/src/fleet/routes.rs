@@ -12,6 +12,7 @@ impl Core {
     /// Serves these servers and no others. Instances that stay keep their connections; new ones shake
     /// hands when their pipes are attached, or when they are connected.
     pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
+        self.set_fleet(&routes.fleet);
         self.answers.configure(routes.cache, &self.runtime);
         let before = self.servers();
         let mut after = Servers::new();

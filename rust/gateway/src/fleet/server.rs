@@ -17,7 +17,7 @@ use crate::fault;
 use crate::glob;
 use crate::log_level::LogLevel;
 use crate::metrics::{Golden, Metrics};
-use crate::traffic::{NO_TOOL, Signals, Slot, Told, Traffic};
+use crate::traffic::{Learns, NO_TOOL, Signals, Slot, Told, Traffic};
 
 /// See the module.
 pub(crate) struct Server {
@@ -50,7 +50,7 @@ pub(crate) struct Server {
     caching: RwLock<Option<Arc<Rules>>>,
     /// Which of those are stale.
     pub(crate) freshness: Freshness,
-    pub(crate) told: Told,
+    told: Told,
     /// The numbers of its tools. Held for one look-up, when a view is made.
     slots: Mutex<HashMap<Arc<str>, Slot>>,
     /// Where sessions (by number) stay (`affinity: session`): the instance's id. Held for one map operation.
@@ -166,13 +166,6 @@ impl Server {
                 next
             }
         }
-    }
-
-    /// The tool of a number; none for what is no tool.
-    pub(crate) fn tool_of(&self, slot: Slot) -> Option<Arc<str>> {
-        let slots = self.slots.lock();
-        let found = slots.iter().find(|(_, known)| **known == slot);
-        found.map(|(tool, _)| Arc::clone(tool))
     }
 
     /// The instance at which a session stays.
@@ -432,5 +425,29 @@ impl Drop for Waits {
                 waiting.remove(&self.session);
             }
         }
+    }
+}
+
+impl Learns for Server {
+    fn name(&self) -> &str {
+        &self.service
+    }
+
+    fn told(&self) -> &Told {
+        &self.told
+    }
+
+    fn signals<'a>(&'a self, metrics: &'a Metrics) -> &'a Signals {
+        Self::signals(self, metrics)
+    }
+
+    fn tool(&self, slot: Slot) -> Option<String> {
+        let slots = self.slots.lock();
+        let found = slots.iter().find(|(_, known)| **known == slot);
+        found.map(|(tool, _)| tool.to_string())
+    }
+
+    fn has_others(&self) -> bool {
+        self.instances().len() > 1
     }
 }

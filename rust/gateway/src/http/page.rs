@@ -78,7 +78,7 @@ pub(super) async fn home(core: &Core, request: &Request<Incoming>) -> Response<B
         .unwrap_or("127.0.0.1:7077");
     let mut text = format!(
         "{}: MCP servers behind one address\n\n  http://{host}/mcp  all of them\n",
-        core.config.fleet
+        core.fleet()
     );
     for server in core.servers().values() {
         let state = if server.is_ready() {

@@ -33,6 +33,7 @@ use table::Table;
 
 use crate::http::host_name;
 use crate::metrics::Metrics;
+use crate::traffic::{Trouble, troubles};
 
 /// Everything that is published.
 #[derive(Debug)]
@@ -118,6 +119,15 @@ impl Published {
     pub(crate) fn forget(&self, instance: &str) {
         self.heard(instance, Presence::Down);
         self.presence.lock().remove(instance);
+    }
+
+    /// Adds what keeps requests from instances.
+    pub(crate) fn troubles(&self, found: &mut Vec<Trouble>) {
+        for service in self.table().services() {
+            for one in &service.instances {
+                found.extend(troubles(&**service, &one.name, &one.health));
+            }
+        }
     }
 
     /// The service of this name.

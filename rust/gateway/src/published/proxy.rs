@@ -161,7 +161,7 @@ async fn send(
     let mut tried: Vec<Arc<Instance>> = Vec::new();
     let end = Instant::now() + service.route.timeout();
     loop {
-        let chosen = match service.pick(client, &tried) {
+        let chosen = match service.pick(core, client, &tried) {
             Ok(chosen) => chosen,
             Err(why) => return Err(unavailable(service, why, &tried)),
         };

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_traffic::{Balance, Policy, State};
+use backstay_traffic::{Balance, Policy};
 
 use super::instance::{Instance, Presence};
 use super::route::PublishedRoute;
 use super::signals::Signals;
 use crate::core::Core;
-use crate::event::Event;
-use crate::traffic::{Affinity, Lane, NO_TOOL, Outcome, Told, Traffic, now};
+use crate::metrics::Metrics;
+use crate::traffic::{
+    self, Affinity, Lane, Learns, NO_TOOL, Outcome, Slot, Told, Traffic, Went, now,
+};
 
 /// See the module. Made anew whenever its route changes; its instances and what it counts stay.
 #[derive(Debug)]
@@ -68,13 +70,23 @@ impl Service {
     }
 
     /// The instance for a request of this client, beside those that were tried already.
-    pub(super) fn pick(&self, client: u64, tried: &[Arc<Instance>]) -> Result<Chosen, Unavailable> {
+    pub(super) fn pick(
+        &self,
+        core: &Core,
+        client: u64,
+        tried: &[Arc<Instance>],
+    ) -> Result<Chosen, Unavailable> {
         let now = now();
         let mut able: Vec<&Arc<Instance>> = self
             .instances
             .iter()
             .filter(|one| one.presence() == Presence::Ready)
             .filter(|one| !tried.iter().any(|other| Arc::ptr_eq(other, one)))
+            .inspect(|one| {
+                if one.health.ejection.returns(now) {
+                    core.tell_returned(self, &one.name);
+                }
+            })
             .collect();
         let balance = match self.route.traffic.affinity {
             Affinity::None => &self.traffic.balance,
@@ -110,52 +122,14 @@ impl Service {
 
     /// A request that went there went so.
     pub(super) fn learn(&self, core: &Core, to: &Chosen, outcome: Outcome) {
-        let now = now();
-        let told = |event: Event| {
-            if self.told.may() {
-                core.emit(event);
-            }
+        let went = Went {
+            instance: &to.instance.name,
+            health: &to.instance.health,
+            lane: to.lane.as_deref(),
+            slot: NO_TOOL,
+            epoch: 0,
         };
-        let (service, instance) = (
-            || self.route.service.clone(),
-            || to.instance.name.to_string(),
-        );
-        if let Some(lane) = &to.lane {
-            match lane.record(outcome, 0, now) {
-                Some(State::Closed) => told(Event::BreakerClosed {
-                    service: service(),
-                    instance: instance(),
-                    tool: None,
-                }),
-                Some(_) => {
-                    self.signals.breaker_opened();
-                    told(Event::BreakerOpened {
-                        service: service(),
-                        instance: instance(),
-                        tool: None,
-                        retry_in_ms: millis(lane.breaker.opens_in(now).unwrap_or_default()),
-                    });
-                }
-                None => {}
-            }
-        }
-        let Some(config) = &self.traffic.ejection else {
-            return;
-        };
-        let ejection = &to.instance.health.ejection;
-        if outcome == Outcome::Good {
-            ejection.success();
-        } else if outcome == Outcome::Bad
-            && self.instances.len() > 1
-            && let Some(rest) = ejection.failure(config, now)
-        {
-            self.signals.ejected();
-            told(Event::InstanceEjected {
-                service: service(),
-                instance: instance(),
-                rests_for_ms: millis(rest),
-            });
-        }
+        core.learn(self, self.traffic.ejection.as_ref(), went, outcome);
     }
 
     fn why_not(&self) -> Unavailable {
@@ -170,6 +144,24 @@ impl Service {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+impl Learns for Service {
+    fn name(&self) -> &str {
+        &self.route.service
+    }
+
+    fn told(&self) -> &Told {
+        &self.told
+    }
+
+    fn signals<'a>(&'a self, _: &'a Metrics) -> &'a traffic::Signals {
+        self.signals.traffic()
+    }
+
+    fn tool(&self, _: Slot) -> Option<String> {
+        None
+    }
+
+    fn has_others(&self) -> bool {
+        self.instances.len() > 1
+    }
 }

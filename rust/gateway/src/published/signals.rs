@@ -85,14 +85,6 @@ impl Signals {
         &self.traffic
     }
 
-    pub(super) fn breaker_opened(&self) {
-        self.traffic.opened.inc();
-    }
-
-    pub(super) fn ejected(&self) {
-        self.traffic.ejections.inc();
-    }
-
     pub(super) fn begin(self: &Arc<Self>) -> Measure {
         self.in_flight.inc();
         Measure {

@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::fault;
 use crate::fleet::{Ask, Chosen, Instance, Server, Unchosen};
 use crate::modern::crossing;
-use crate::traffic::{Outcome, Refusal, Slot, Traffic};
+use crate::traffic::{Outcome, Refusal, Slot, Traffic, Went};
 
 /// See the module.
 pub(super) struct Attempts<'a> {
@@ -193,8 +193,19 @@ impl<'a> Attempts<'a> {
         drop(in_flight);
         let answer = answer.map_err(Failure::Told)?;
         let outcome = answer.as_ref().map_or_else(Outcome::of, |_| Outcome::Good);
-        self.core
-            .learn(self.server, self.traffic, (to, epoch), self.slot, outcome);
+        let went = Went {
+            instance: &to.instance.name,
+            health: &to.instance.health,
+            lane: to.lane.as_deref(),
+            slot: self.slot,
+            epoch,
+        };
+        self.core.learn(
+            &**self.server,
+            self.traffic.ejection.as_ref(),
+            went,
+            outcome,
+        );
         answer.map(|reply| (reply, own)).map_err(Failure::Call)
     }
 

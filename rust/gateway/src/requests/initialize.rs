@@ -177,5 +177,5 @@ fn of_service(core: &Core, info: Option<&ServerInfo>, version: Version) -> Value
 }
 
 fn own_info(core: &Core) -> Value {
-    json!({"name": "backstay", "title": core.config.fleet, "version": env!("CARGO_PKG_VERSION")})
+    json!({"name": "backstay", "title": &*core.fleet(), "version": env!("CARGO_PKG_VERSION")})
 }

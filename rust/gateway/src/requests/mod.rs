@@ -72,6 +72,10 @@ impl Answer {
 
 /// Answers one request. It is in flight in its session already.
 pub(crate) async fn answer(core: &Arc<Core>, call: &Arc<Call>, request: &Envelope) -> Answer {
+    // It was called off before it came: nobody hears of it.
+    if call.is_called_off() {
+        return Answer::Nothing;
+    }
     let answered = tokio::select! {
         biased;
         answered = dispatch(core, call, request) => answered,

@@ -27,8 +27,8 @@ pub(crate) fn notified(core: &Arc<Core>, session: &Arc<Session>, notification: &
 }
 
 fn cancel(session: &Session, notification: &Envelope) {
-    if let Some(call) = notification.request_id().and_then(|id| session.call(&id)) {
-        call.call_off(reason(notification).as_deref());
+    if let Some(id) = notification.request_id() {
+        session.call_off(&id, reason(notification).as_deref());
     }
 }
 

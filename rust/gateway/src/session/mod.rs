@@ -1,6 +1,7 @@
 //! A client's session: what was agreed on with it, what it has in flight, and the streams it reads.
 
 mod asked;
+mod in_flight;
 mod journal;
 mod store;
 mod stream;
@@ -16,6 +17,8 @@ use parking_lot::Mutex;
 
 use asked::Asked;
 pub(crate) use asked::Report;
+pub(crate) use in_flight::Busy;
+use in_flight::InFlight;
 pub(crate) use journal::{Record, Saved};
 pub(crate) use store::{Lasting, Sessions, TooMany, fresh_id};
 pub(crate) use stream::{EventId, EventStream, Held, Keep, Reader};
@@ -78,8 +81,8 @@ pub(crate) struct Session {
     /// The log level it asked for; see [`LogLevel::code`].
     level: AtomicU8,
     pub(crate) asked: Asked,
-    /// What is in flight, by the request's id as it was spelled. Held for one map operation.
-    calls: Mutex<HashMap<RawJson, Arc<Call>>>,
+    /// Held for one map operation.
+    calls: Mutex<InFlight>,
     /// Held for a few map operations, never across a wait.
     streams: Mutex<Streams>,
     /// URIs as the client spelled them. Held for one set operation.
@@ -233,33 +236,26 @@ impl Session {
         LogLevel::from_code(self.level.swap(level.code(), Ordering::Relaxed))
     }
 
-    /// Remembers a request in flight. False where its id is in flight already.
+    /// Remembers a request in flight.
     pub(crate) fn begin(&self, call: &Arc<Call>, most: usize) -> Result<(), Busy> {
-        let mut calls = self.calls.lock();
-        if calls.len() >= most {
-            return Err(Busy::TooMany);
-        }
-        match calls.entry(call.id.clone()) {
-            std::collections::hash_map::Entry::Occupied(_) => Err(Busy::SameId),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Arc::clone(call));
-                Ok(())
-            }
-        }
+        self.calls.lock().begin(call, most)
     }
 
     pub(crate) fn end(&self, id: &RawJson) {
-        self.calls.lock().remove(id);
+        self.calls.lock().end(id);
     }
 
-    /// The request in flight with this id.
-    pub(crate) fn call(&self, id: &RawJson) -> Option<Arc<Call>> {
-        self.calls.lock().get(id).cloned()
+    /// The client calls off the request of this id, which may be on its way still.
+    pub(crate) fn call_off(&self, id: &RawJson, reason: Option<&str>) {
+        let call = self.calls.lock().called_off(id);
+        if let Some(call) = call {
+            call.call_off(reason);
+        }
     }
 
     /// Everything in flight.
     pub(crate) fn calls(&self) -> Vec<Arc<Call>> {
-        self.calls.lock().values().cloned().collect()
+        self.calls.lock().all().cloned().collect()
     }
 
     /// A new stream for the answer to one POST, which made this request.
@@ -378,13 +374,4 @@ impl Session {
             stream.finish();
         }
     }
-}
-
-/// Why a request cannot be begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Busy {
-    /// One with the same id is in flight.
-    SameId,
-    /// So many are in flight.
-    TooMany,
 }

@@ -94,14 +94,14 @@ impl Health {
         Arc::clone(lanes[slot].get_or_insert_with(fresh))
     }
 
-    /// The breakers that are not closed, by their slots.
-    pub(crate) fn troubled(&self) -> Vec<(Slot, State)> {
+    /// The tools whose breakers are not closed.
+    pub(crate) fn troubled(&self) -> Vec<(Slot, Arc<Lane>)> {
         let lanes = self.lanes.read();
-        let state = |(slot, lane): (Slot, &Option<Arc<Lane>>)| {
-            let state = lane.as_ref()?.breaker.state();
-            (state != State::Closed).then_some((slot, state))
+        let troubled = |(slot, lane): (Slot, &Option<Arc<Lane>>)| {
+            let lane = lane.as_ref()?;
+            (lane.breaker.state() != State::Closed).then(|| (slot, Arc::clone(lane)))
         };
-        lanes.iter().enumerate().filter_map(state).collect()
+        lanes.iter().enumerate().filter_map(troubled).collect()
     }
 
     /// There are other rules for breakers now.
@@ -138,7 +138,12 @@ mod tests {
         assert!((0..100).all(|_| lose(1).is_none()));
         assert!([2, 3, 4].into_iter().all(|epoch| lose(epoch).is_none()));
         assert_eq!(lose(5), Some(State::Open));
-        assert_eq!(health.troubled(), [(1, State::Open)]);
+        let troubled = health.troubled();
+        let troubled: Vec<_> = troubled
+            .iter()
+            .map(|(slot, lane)| (*slot, lane.breaker.state()))
+            .collect();
+        assert_eq!(troubled, [(1, State::Open)]);
         // The next process may be tried at once.
         assert!(lane.breaker.opens_in(Time(2)).is_some());
         health.begins(Time(2));

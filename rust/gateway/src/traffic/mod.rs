@@ -7,9 +7,11 @@
 
 mod families;
 mod health;
+mod learn;
 mod refusal;
 mod route;
 mod signals;
+mod trouble;
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
@@ -23,12 +25,15 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use families::Families;
 pub(crate) use health::{Health, Lane, Outcome};
+pub(crate) use learn::{Learns, Went};
 pub(crate) use refusal::Refusal;
 pub use route::{
     Affinity, BalanceBy, BreakerRoute, ConcurrencyRoute, EjectionRoute, Per, RateRoute, RetryRoute,
     TrafficRoute,
 };
 pub(crate) use signals::{Signals, Told};
+pub(crate) use trouble::troubles;
+pub use trouble::{Trouble, TroubleKind};
 
 /// Clients and tools that have a limit of their own; more share one.
 const MOST_KEYS: usize = 65_536;

@@ -134,6 +134,50 @@ async fn a_stdio_client_calls_and_is_called() {
 }
 
 #[tokio::test]
+async fn no_cancellation_is_lost_however_close_it_follows_its_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = listener(dir.path());
+    let house = House::new(dir.path());
+    house.listen_unix(&listener);
+    house.route(&["a"]);
+    let fake = Fake::silent(Offer::tools(&["work"]));
+    house.attach("a", &fake).await;
+    let mut client = Stdio::new(&dir.path().join("run/gateway.sock"), "/mcp");
+    client.open().await;
+    let pair = |id: u32| {
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "a__work"}});
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+        format!("{call}\n{cancel}\n")
+    };
+    let lines: String = (0..200).map(pair).collect();
+    client.input.write_all(lines.as_bytes()).await.unwrap();
+    // It ends when nothing is under way any more, or else after ten seconds.
+    client.input.shutdown().await.unwrap();
+    tokio::time::timeout(SOON / 2, client.bridge)
+        .await
+        .expect("a call that was called off is under way still")
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        client.output.next_line().await.unwrap(),
+        None,
+        "what was called off has no answer"
+    );
+    // Each was called off at the server, or never came there.
+    let mut open = std::collections::HashSet::new();
+    for message in fake.rest().await {
+        match message["method"].as_str().unwrap_or_default() {
+            "tools/call" => assert!(open.insert(message["id"].to_string())),
+            "notifications/cancelled" => {
+                assert!(open.remove(&message["params"]["requestId"].to_string()));
+            }
+            _ => {}
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test]
 async fn a_stdio_client_does_not_notice_that_the_daemon_restarted() {
     let dir = tempfile::tempdir().unwrap();
     let listener = listener(dir.path());

@@ -38,6 +38,20 @@ async fn a_tool_is_called_by_its_fleet_name_and_by_its_own() {
 }
 
 #[tokio::test]
+async fn clients_are_shown_the_name_that_the_fleet_has_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::new(dir.path());
+    for name in ["assistant", "renamed"] {
+        let routes = json!({"servers": [], "fleet": name});
+        house
+            .gateway
+            .set_routes(serde_json::from_value(routes).unwrap());
+        let client = house.client("/mcp").await;
+        assert_eq!(client.opened["result"]["serverInfo"]["title"], name);
+    }
+}
+
+#[tokio::test]
 async fn arguments_and_results_pass_as_the_bytes_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::new(dir.path());

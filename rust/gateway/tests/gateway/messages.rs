@@ -95,6 +95,27 @@ async fn a_cancelled_call_ends_at_the_server_too_and_gets_no_answer() {
 }
 
 #[tokio::test]
+async fn a_cancellation_that_overtakes_its_call_calls_it_off_all_the_same() {
+    let (_dir, house, fakes) = house_with(&["a"]).await;
+    let client = house.client("/mcp").await;
+    client
+        .notify("notifications/cancelled", json!({"requestId": "c"}))
+        .await;
+    let called_off = client
+        .start("c", "tools/call", json!({"name": "a__work"}))
+        .await;
+    assert!(!called_off.text().await.contains("\"id\""));
+    let asked = tokio::spawn(async move { client.call("d", "a__work", json!({"n": 2})).await });
+    let request = fakes[0].next("tools/call").await;
+    assert_eq!(
+        request["params"]["arguments"]["n"], 2,
+        "the server never heard of the first"
+    );
+    fakes[0].answer(&request, json!({}));
+    assert_eq!(asked.await.unwrap()["id"], "d");
+}
+
+#[tokio::test]
 async fn a_question_goes_to_the_client_whose_call_it_is() {
     let (_dir, house, fakes) = house_with(&["a"]).await;
     let server = &fakes[0];

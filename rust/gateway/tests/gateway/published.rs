@@ -532,3 +532,31 @@ async fn an_instance_that_only_breaks_off_rests_and_is_told_of() {
         .wait(|event| matches!(event, Event::InstanceEjected { instance, .. } | Event::BreakerOpened { instance, .. } if instance == "web.2"))
         .await;
 }
+
+#[tokio::test]
+async fn an_instance_that_rested_gets_requests_again_and_that_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, web) = (House::new(dir.path()), Web::new("web").await);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let traffic = json!({"balance": "round-robin", "breaker": null,
+        "ejection": {"failures": 1, "rest_ms": 20, "rest_at_most_ms": 20}});
+    publish(
+        &house,
+        json!([{"service": "web", "path": "/web", "traffic": traffic, "instances": [
+            {"name": "web.1", "address": web.address}, {"name": "web.2", "address": address}]}]),
+    );
+    house.gateway.instance_well("web.1", true);
+    house.gateway.instance_well("web.2", true);
+    let returned = house.wait(
+        |event| matches!(event, Event::InstanceReturned { instance, .. } if instance == "web.2"),
+    );
+    tokio::pin!(returned);
+    loop {
+        tokio::select! {
+            _ = &mut returned => break,
+            _ = said(house.address, "/web", "localhost") => {}
+        }
+    }
+}

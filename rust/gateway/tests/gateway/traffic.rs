@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use backstay_gateway::Event;
+use backstay_gateway::{Event, Trouble, TroubleKind};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -289,6 +289,15 @@ async fn a_tool_that_does_not_answer_is_left_alone_until_it_does_and_its_neighbo
         panic!("{opened:?}")
     };
     assert_eq!((tool.as_deref(), instance.as_str()), (Some("add"), "a.1"));
+    let troubles = house.gateway.troubles();
+    let [trouble] = troubles.as_slice() else {
+        panic!("{troubles:?}")
+    };
+    assert_eq!(
+        (trouble.instance.as_str(), trouble.tool.as_deref()),
+        ("a.1", Some("add"))
+    );
+    assert_ne!(trouble.kind, TroubleKind::Ejected);
     let refused = until(&client, "add", |answer| state(answer) == "failing").await;
     assert_eq!(refused["error"]["data"]["retryAfter"], 1);
     assert!(is_result(&client.call(1, "set", json!({})).await));
@@ -301,6 +310,7 @@ async fn a_tool_that_does_not_answer_is_left_alone_until_it_does_and_its_neighbo
         .wait(|event| matches!(event, Event::BreakerClosed { .. }))
         .await;
     assert!(is_result(&client.call(1, "add", json!({})).await));
+    assert!(house.gateway.troubles().is_empty());
     let metrics = house.metrics();
     assert!(metrics.contains(r#"backstay_breakers{service="a",state="open"} 0"#));
     assert!(metrics.contains(r#"backstay_calls_refused_total{service="a",reason="breaker"}"#));
@@ -332,7 +342,7 @@ async fn an_instance_that_fails_again_and_again_rests_while_the_other_works() {
     let house = House::new(dir.path());
     let traffic = json!({
         "balance": "round-robin", "breaker": null, "attempt_ms": 20,
-        "ejection": {"failures": 2, "rest_ms": 50, "rest_at_most_ms": 50},
+        "ejection": {"failures": 2, "rest_ms": 500, "rest_at_most_ms": 500},
         "retries": {"attempts": 1, "budget": 0.0, "pause_ms": 1, "pause_at_most_ms": 1},
     });
     house.routes(vec![routed(2, traffic)]);
@@ -351,6 +361,16 @@ async fn an_instance_that_fails_again_and_again_rests_while_the_other_works() {
         .wait(|event| matches!(event, Event::InstanceEjected { .. }))
         .await;
     assert!(matches!(ejected, Event::InstanceEjected { instance, .. } if instance == "a.2"));
+    let troubles = house.gateway.troubles();
+    let rests = |trouble: &Trouble| {
+        trouble.instance == "a.2"
+            && trouble.kind == TroubleKind::Ejected
+            && trouble.retry_in_ms <= 500
+    };
+    assert!(
+        troubles.iter().all(rests) && troubles.len() == 1,
+        "{troubles:?}"
+    );
     assert!(
         house
             .metrics()

@@ -49,7 +49,9 @@ pub enum InputFault {
     #[error("the result does not ask for input")]
     NotAsking,
     /// It has neither requests nor a state.
-    #[error("a result of type `input_required` has no request in `inputRequests` and no `requestState`")]
+    #[error(
+        "a result of type `input_required` has no request in `inputRequests` and no `requestState`"
+    )]
     Empty,
     /// `inputRequests` is no object of requests.
     #[error("`inputRequests` is not an object of requests: {0}")]
