@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Feed what reads others' bytes with libFuzzer's: tools/fuzz.py SECONDS [TARGET ...].
 
-Two at a time, each for so many seconds, beginning from `fuzz/seeds/TARGET`. With `SEED=N` in the environment a
-run takes the same way each time and keeps nothing, so that a check of the same sources ends the same; without,
-it goes on from what earlier runs found (`target/fuzz/corpus/TARGET`) and takes a way of its own. Any stable Rust does: the compiler's own coverage pass needs no nightly, so
-neither cargo-fuzz nor another toolchain is installed; where they are, `cargo fuzz run TARGET` works too. With
-`SANITIZER=address` in the environment, under that sanitizer.
+Two at a time, each for so many seconds, beginning from `fuzz/seeds/TARGET`. With `SEED=N` in the environment
+a run takes the same way each time and keeps nothing, so that a check of the same sources ends the same;
+without, it goes on from what earlier runs found (`target/fuzz/corpus/TARGET`) and takes a way of its own. Any
+stable Rust does: the compiler's own coverage pass needs no nightly, so neither cargo-fuzz nor another
+toolchain is installed; where they are, `cargo fuzz run TARGET` works too. With `SANITIZER=address` in the
+environment, under that sanitizer.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
