@@ -35,10 +35,15 @@ impl Edges {
 
     /// Where edges may still be noted: nothing was laid out that would have to follow.
     pub(crate) fn notes(&mut self) -> Option<&mut Vec<(Node, Link)>> {
-        let asked = self.live.is_some()
+        let laid_out = self.live.is_some()
             || self.dependencies.get().is_some()
             || self.dependents.get().is_some();
-        (!asked).then_some(&mut self.noted)
+        (!laid_out).then_some(&mut self.noted)
+    }
+
+    /// The edges in the order they were noted in, as long as there is one.
+    pub(crate) fn noted(&self) -> Option<&[(Node, Link)]> {
+        self.live.is_none().then_some(&*self.noted)
     }
 
     /// What each node depends on.

@@ -13,6 +13,9 @@ const HOLES: usize = 1024;
 /// How many names are looked up side by side.
 const ABREAST: usize = 128;
 
+/// Few services have more dependencies than this.
+const DEPENDENCIES: usize = 8;
+
 const UNKNOWN: &str = "a number that no service of this graph has";
 
 /// Services and what they depend on.
@@ -62,9 +65,10 @@ impl Graph {
         }
     }
 
-    /// Make room for more dependencies.
+    /// Make room for more dependencies, and for the services that so many are mostly between.
     pub fn reserve(&mut self, dependencies: usize) {
         self.edges.reserve(dependencies);
+        self.names.reserve(dependencies / DEPENDENCIES);
     }
 
     /// Add a service, unless it is there.
@@ -110,14 +114,20 @@ impl Graph {
             assert!(service.max(on).index() < bound, "{UNKNOWN}");
             (service, Link::new(on, Condition::default()))
         });
-        match self.edges.notes() {
+        match self.notes() {
             Some(notes) => notes.extend(edges),
             None => edges.for_each(|(service, link)| self.note(service, link)),
         }
     }
 
+    /// Where edges may still be noted, because no answer would have to follow.
+    fn notes(&mut self) -> Option<&mut Vec<(Node, Link)>> {
+        let asked = self.answers.sorted.get().is_some();
+        self.edges.notes().filter(|_| !asked)
+    }
+
     fn note(&mut self, service: Node, link: Link) {
-        if let Some(notes) = self.edges.notes() {
+        if let Some(notes) = self.notes() {
             notes.push((service, link));
             return;
         }
@@ -187,12 +197,6 @@ impl Graph {
         self.names.at(index)
     }
 
-    /// Whether this is the name of a service; quicker than asking for the name.
-    #[inline]
-    pub fn is_name(&self, node: Node, name: &str) -> bool {
-        self.names.is_name(node, name)
-    }
-
     /// The name of a service.
     pub fn name(&self, node: Node) -> &str {
         self.names.name(node)
@@ -255,6 +259,11 @@ impl Graph {
     /// What depends on each node.
     pub(crate) fn dependent_rows(&self) -> &Rows {
         self.edges.dependents(self.bound())
+    }
+
+    /// The dependencies in the order they were noted in, as long as there is one.
+    pub(crate) fn noted(&self) -> Option<&[(Node, Link)]> {
+        self.edges.noted()
     }
 
     /// How many dependencies each node has, parallel ones each.

@@ -13,12 +13,15 @@ mod cycles;
 mod edges;
 mod error;
 mod graph;
+mod head;
 mod names;
 mod node;
 mod order;
+mod passing;
 mod reach;
 mod reduction;
 mod rows;
+mod table;
 
 pub use condition::Condition;
 pub use error::GraphError;

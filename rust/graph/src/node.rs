@@ -19,6 +19,18 @@ impl Node {
         Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
+    /// A number out of a table of such.
+    #[inline]
+    pub(crate) fn known(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number as it is.
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     /// The number, for a table beside the graph.
     #[inline]
     pub fn index(self) -> usize {

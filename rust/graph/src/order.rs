@@ -1,12 +1,13 @@
 //! Order: what to start first, and what may start together.
 
 use crate::graph::Graph;
+use crate::passing;
 use crate::{GraphError, Node};
 
 /// The level of what a circle keeps from starting, by being on one or by depending on one.
 pub(crate) const STUCK: u32 = u32::MAX;
 
-/// Kahn's sort: the level of each node.
+/// The level of each node.
 #[derive(Debug, Clone)]
 pub(crate) struct Sorted {
     /// One more than the highest of what the node depends on. Numbers without a service have a level of no
@@ -28,32 +29,47 @@ impl Graph {
     /// The levels, kept up while the graph changes.
     pub(crate) fn sorted(&self) -> &Sorted {
         self.answers.sorted.get_or_init(|| {
-            let mut waits = self.dependency_counts();
-            let dependents = self.dependent_rows();
-            let mut levels = vec![STUCK; self.bound()];
-            let mut queue = Vec::with_capacity(self.len());
-            queue.extend(self.nodes().filter(|node| waits[node.index()] == 0));
-            let (mut done, mut level) = (0, 0);
-            while done < queue.len() {
-                let end = queue.len();
-                for at in done..end {
-                    let node: Node = queue[at];
-                    levels[node.index()] = level;
-                    for link in dependents.row(node) {
-                        let waits = &mut waits[link.node().index()];
-                        *waits -= 1;
-                        if *waits == 0 {
-                            queue.push(link.node());
-                        }
-                    }
-                }
-                (done, level) = (end, level + 1);
-            }
-            Sorted {
-                levels,
-                complete: queue.len() == self.len(),
+            let told = self.noted().and_then(|noted| {
+                passing::levels(self.bound(), noted.iter())
+                    .or_else(|| passing::levels(self.bound(), noted.iter().rev()))
+            });
+            match told {
+                Some(levels) => Sorted {
+                    levels,
+                    complete: true,
+                },
+                None => self.kahn(),
             }
         })
+    }
+
+    /// Kahn's sort.
+    fn kahn(&self) -> Sorted {
+        let mut waits = self.dependency_counts();
+        let dependents = self.dependent_rows();
+        let mut levels = vec![STUCK; self.bound()];
+        let mut queue = Vec::with_capacity(self.len());
+        queue.extend(self.nodes().filter(|node| waits[node.index()] == 0));
+        let (mut done, mut level) = (0, 0);
+        while done < queue.len() {
+            let end = queue.len();
+            for at in done..end {
+                let node: Node = queue[at];
+                levels[node.index()] = level;
+                for link in dependents.row(node) {
+                    let waits = &mut waits[link.node().index()];
+                    *waits -= 1;
+                    if *waits == 0 {
+                        queue.push(link.node());
+                    }
+                }
+            }
+            (done, level) = (end, level + 1);
+        }
+        Sorted {
+            levels,
+            complete: queue.len() == self.len(),
+        }
     }
 
     /// The nodes in a line, or the circle that makes it impossible.

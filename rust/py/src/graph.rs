@@ -1,5 +1,6 @@
 //! `backstay.graph`: the binding of `rust/graph`.
 
+mod ahead;
 mod identities;
 mod load;
 mod state;

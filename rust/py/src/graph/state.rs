@@ -28,7 +28,9 @@ impl State {
     pub(super) fn add(&mut self, name: &Bound<'_, PyString>) -> PyResult<Node> {
         let text = name.to_str()?;
         let node = self.graph.add(text);
-        self.keep(node, name, text);
+        if self.is_next(node) {
+            self.keep(name.as_borrowed(), text);
+        }
         Ok(node)
     }
 
@@ -60,18 +62,19 @@ impl State {
         Ok(())
     }
 
-    /// Hold on to the object of a service, if it is a new one. Says whether it was.
+    /// Whether this is the first service whose object is not kept.
     #[inline]
-    pub(super) fn keep(&mut self, node: Node, name: &Bound<'_, PyString>, text: &str) -> bool {
-        let new = node.index() == self.names.len();
-        if new {
-            let own = match name.cast_exact::<PyString>() {
-                Ok(name) => name.clone(),
-                Err(_) => PyString::new(name.py(), text),
-            };
-            self.names.push(Some(own.unbind()));
-        }
-        new
+    pub(super) fn is_next(&self, node: Node) -> bool {
+        node.index() == self.names.len()
+    }
+
+    /// Hold on to the object of the next service.
+    pub(super) fn keep(&mut self, name: Borrowed<'_, '_, PyString>, text: &str) {
+        let own = match name.cast_exact::<PyString>() {
+            Ok(name) => name.to_owned(),
+            Err(_) => PyString::new(name.py(), text),
+        };
+        self.names.push(Some(own.unbind()));
     }
 
     pub(super) fn remove(&mut self, name: &str) -> bool {

@@ -1,0 +1,144 @@
+//! The ends of the edges in a list of pairs, fetched from memory ahead of their use.
+//!
+//! Each edge is three objects somewhere in memory: to go to one after another waits for each. So a block of edges is
+//! asked for two blocks before it is used, and their ends one block before; meanwhile they arrive.
+//!
+//! The objects are looked at where they stand and not counted: counting writes to each of them, and what is written
+//! to has to go back to memory. That is sound because no Python code runs meanwhile: the thread stays attached,
+//! nothing is made that the garbage collector would track, and whatever fails ends the load. Tested by all that
+//! tests the graph, under valgrind with `tools/memcheck`.
+
+#![expect(
+    unsafe_code,
+    reason = "borrowing from a list, which only we know to stand still; and asking for memory ahead"
+)]
+
+use std::slice;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString, PyTuple};
+
+/// How many edges are a block.
+pub(super) const BLOCK: usize = 32;
+
+/// One end of an edge: some object of the caller's.
+pub(super) type End<'a, 'py> = Borrowed<'a, 'py, PyAny>;
+
+/// A walk along the edges.
+pub(super) struct Ahead<'a, 'py> {
+    edges: &'a Bound<'py, PyList>,
+    count: usize,
+    /// The next edge to ask for.
+    place: usize,
+    /// What was asked for with the last block.
+    block: Vec<Borrowed<'a, 'py, PyAny>>,
+    /// And with the one before.
+    ends: Vec<End<'a, 'py>>,
+}
+
+impl<'a, 'py> Ahead<'a, 'py> {
+    /// From the first edge on.
+    ///
+    /// # Safety
+    /// Until the last use of what this gives, no Python code runs and the thread does not detach: the list must not
+    /// change.
+    pub(super) unsafe fn new(edges: &'a Bound<'py, PyList>) -> PyResult<Self> {
+        let mut ahead = Self {
+            edges,
+            count: edges.len(),
+            place: 0,
+            block: Vec::with_capacity(BLOCK),
+            ends: Vec::with_capacity(2 * BLOCK),
+        };
+        ahead.ask()?;
+        ahead.turn()?;
+        Ok(ahead)
+    }
+
+    /// The ends of the next block of edges, the service of each first; none after the last.
+    pub(super) fn next(&mut self, ends: &mut Vec<End<'a, 'py>>) -> PyResult<()> {
+        ends.clear();
+        std::mem::swap(&mut self.ends, ends);
+        self.turn()
+    }
+
+    /// Go from the edges of a block to their ends, and ask for the next one.
+    fn turn(&mut self) -> PyResult<()> {
+        let py = self.edges.py();
+        for edge in self.block.drain(..) {
+            // Asking for the exact type first is a comparison, not a call.
+            let pair = match edge.cast_exact::<PyTuple>() {
+                Ok(pair) => pair,
+                Err(_) => edge.cast::<PyTuple>()?,
+            };
+            // SAFETY: a tuple, and so an object of variable size.
+            if unsafe { ffi::Py_SIZE(pair.as_ptr()) } != 2 {
+                return Err(PyValueError::new_err(
+                    "an edge is a pair: a service and what it depends on",
+                ));
+            }
+            for at in 0..2 {
+                // SAFETY: a tuple, which cannot change, and which the list holds on to.
+                let end = unsafe {
+                    Borrowed::from_ptr_or_err(py, ffi::PyTuple_GetItem(pair.as_ptr(), at))?
+                };
+                fetch(end);
+                self.ends.push(end);
+            }
+        }
+        self.ask()
+    }
+
+    fn ask(&mut self) -> PyResult<()> {
+        let end = self.count.min(self.place + BLOCK);
+        for place in self.place..end {
+            // SAFETY: a list, which holds on to its items as long as it does not change; see `new`.
+            let edge = unsafe {
+                let edge = ffi::PyList_GetItem(self.edges.as_ptr(), place.cast_signed());
+                Borrowed::from_ptr_or_err(self.edges.py(), edge)?
+            };
+            fetch(edge);
+            self.block.push(edge);
+        }
+        self.place = end;
+        Ok(())
+    }
+}
+
+/// The text of an end, where it stands.
+#[inline]
+pub(super) fn text<'a>(end: End<'a, '_>) -> PyResult<&'a str> {
+    let name = match end.cast_exact::<PyString>() {
+        Ok(name) => name,
+        Err(_) => end.cast::<PyString>()?,
+    };
+    let mut length = 0;
+    // SAFETY: a `str`, which keeps its text in UTF-8 as long as it lives, and it is borrowed as long as that.
+    unsafe {
+        let text = ffi::PyUnicode_AsUTF8AndSize(name.as_ptr(), &raw mut length);
+        if text.is_null() {
+            return Err(PyErr::fetch(end.py()));
+        }
+        let bytes = slice::from_raw_parts(text.cast(), length.cast_unsigned());
+        Ok(std::str::from_utf8_unchecked(bytes))
+    }
+}
+
+/// Ask for an object's memory: its head, and what it holds.
+#[inline]
+fn fetch(object: Borrowed<'_, '_, PyAny>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let first = object.as_ptr().cast::<i8>();
+        // SAFETY: a hint; it reads nothing and takes any address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(first);
+            _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(48));
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = object;
+}
