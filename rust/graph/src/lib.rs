@@ -12,6 +12,7 @@ mod csr;
 mod cycles;
 mod edges;
 mod error;
+mod fetch;
 mod graph;
 mod head;
 mod names;

@@ -9,6 +9,7 @@ use std::ops::Range;
 use ahash::RandomState;
 
 use crate::Node;
+use crate::fetch::fetch;
 use crate::head::Head;
 use crate::table::{Likely, Table};
 
@@ -115,10 +116,22 @@ impl Names {
                     REPEATED
                 } else {
                     let tag = self.tag(head, name);
-                    let likely = self.table.likely(tag);
-                    Asked { head, tag, likely }
+                    self.table.fetch(tag);
+                    Asked {
+                        head,
+                        tag,
+                        likely: Likely::NONE,
+                    }
                 };
                 (two_before, before) = (before, head);
+            }
+            for asked in &mut asked[..names.len()] {
+                if asked.likely != Likely::REPEATED {
+                    asked.likely = self.table.likely(asked.tag);
+                    if let Some(node) = asked.likely.node() {
+                        fetch(&self.heads, node.index());
+                    }
+                }
             }
             for (at, (&asked, name)) in asked.iter().zip(names).enumerate() {
                 let Asked { head, tag, likely } = asked;

@@ -8,6 +8,7 @@
 use std::hint::select_unpredictable;
 
 use crate::Node;
+use crate::fetch::fetch;
 
 const ABREAST: usize = 4;
 
@@ -28,6 +29,9 @@ struct Bucket {
 pub(crate) struct Likely(Entry);
 
 impl Likely {
+    /// Nothing bears the tag.
+    pub(crate) const NONE: Self = Self(VACANT);
+
     /// For a name that is not asked for, because the name two places before is the same.
     pub(crate) const REPEATED: Self = Self(Entry::MAX);
 
@@ -86,6 +90,12 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Have the place where the search for a tag begins at hand soon.
+    #[inline]
+    pub(crate) fn fetch(&self, tag: u32) {
+        fetch(&self.buckets, self.home(tag));
     }
 
     /// Likely the number that bears a tag; or no number at all. Only for a table with room.

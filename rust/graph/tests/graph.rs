@@ -209,7 +209,59 @@ fn named(edges: &[(u8, u8)]) -> Graph {
     Graph::from_edges(names.iter().map(|(a, b)| (&**a, &**b)))
 }
 
+/// The level of each service, the slow way: raise what must be raised until nothing must.
+fn levels_by_hand(edges: &[(u8, u8)]) -> BTreeMap<u8, usize> {
+    let mut levels: BTreeMap<u8, usize> =
+        edges.iter().flat_map(|&(a, b)| [(a, 0), (b, 0)]).collect();
+    while let Some((service, on)) = edges.iter().find(|(a, b)| levels[a] <= levels[b]) {
+        levels.insert(*service, levels[on] + 1);
+    }
+    levels
+}
+
 proptest! {
+    /// From the beginning and from the end, levels are read off; elsewhere they are sorted.
+    #[test]
+    fn levels_do_not_depend_on_the_order_that_edges_are_named_in(edges in edges(), shuffled in any::<u64>()) {
+        let mut edges: Vec<(u8, u8)> = edges.into_iter().filter(|(a, b)| a > b).collect();
+        let expected = levels_by_hand(&edges);
+        for turn in 0..4 {
+            match turn {
+                0 => edges.sort_unstable(),
+                1 => edges.reverse(),
+                2 => edges.sort_unstable_by_key(|&(a, b)| (u64::from(a) * 13 + u64::from(b)).wrapping_mul(shuffled | 1)),
+                _ => edges.sort_unstable_by_key(|&(a, b)| (b, a)),
+            }
+            let graph = named(&edges);
+            let found: BTreeMap<u8, usize> = levels(&graph)
+                .iter()
+                .enumerate()
+                .flat_map(|(level, names)| names.iter().map(move |name| (name.parse().unwrap(), level)))
+                .collect();
+            prop_assert_eq!(&found, &expected);
+        }
+    }
+
+    /// Names that agree in what stands in a head: the first eight bytes, the last seven, the length.
+    #[test]
+    fn names_of_every_length_are_told_apart(middles in prop::collection::vec("[ab]{0,9}", 1..40)) {
+        let name = |middle: &str| [
+            middle.to_owned(),
+            format!("backstay{middle}service"),
+            format!("backsta{middle}"),
+            format!("b{middle}"),
+        ];
+        let all: Vec<String> = middles.iter().flat_map(|middle| name(middle)).collect();
+        let graph = Graph::from_edges(all.iter().map(|name| (&**name, &**name)));
+        let mut expected: Vec<&str> = Vec::new();
+        for name in &all {
+            if !expected.contains(&&**name) {
+                expected.push(name);
+            }
+        }
+        prop_assert_eq!(names(&graph, graph.nodes().collect::<Vec<_>>()), expected);
+    }
+
     #[test]
     fn the_order_keeps_every_dependency_or_names_a_true_circle(edges in edges()) {
         let graph = named(&edges);
