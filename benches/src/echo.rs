@@ -21,6 +21,7 @@ const ANSWER: &str = r#"{"content":[{"type":"text","text":"the answer is as long
 pub struct Echo {
     tools: Arc<str>,
     delay: Option<Duration>,
+    events: bool,
 }
 
 impl Echo {
@@ -39,7 +40,15 @@ impl Echo {
         Self {
             tools: format!(r#"{{"tools":[{}]}}"#, tools.join(",")).into(),
             delay,
+            events: false,
         }
+    }
+
+    /// Over HTTP, whether calls are answered by a stream of one event.
+    #[must_use]
+    pub fn by_events(mut self, events: bool) -> Self {
+        self.events = events;
+        self
     }
 
     /// Appends the answer to a message; nothing where it wants none. True: it is to be given later.
@@ -89,10 +98,17 @@ async fn serve(
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     let mut out = Vec::with_capacity(256);
+    let events = echo.events && memchr::memmem::find(&body, b"\"tools/call\"").is_some();
+    if events {
+        out.extend_from_slice(b"event: message\ndata: ");
+    }
     if echo.answer(&body, &mut out)
         && let Some(delay) = echo.delay
     {
         tokio::time::sleep(delay).await;
+    }
+    if events {
+        out.extend_from_slice(b"\n\n");
     }
     let accepted = out.is_empty();
     let mut response = Response::new(Full::new(Bytes::from(out)));
@@ -102,7 +118,11 @@ async fn serve(
         let headers = response.headers_mut();
         headers.insert(
             "content-type",
-            http::HeaderValue::from_static("application/json"),
+            http::HeaderValue::from_static(if events {
+                "text/event-stream"
+            } else {
+                "application/json"
+            }),
         );
         headers.insert("mcp-session-id", http::HeaderValue::from_static("s"));
     }

@@ -1,6 +1,7 @@
 //! Comparisons with what a user would otherwise take: `cargo bench`.
 
 pub mod echo;
+pub mod load;
 pub mod proxy;
 pub mod traces;
 

@@ -220,6 +220,7 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "Gateway.allowed_hosts": (GATEWAY, "", "allowed_hosts: [a.example]"),
     "Gateway.allowed_origins": (GATEWAY, "", "allowed_origins: ['https://a.example']"),
     "Gateway.token_file": (GATEWAY, "", "token_file: ./token"),
+    "Gateway.metrics": (GATEWAY, "", "metrics: false"),
     "Gateway.traffic": (
         "gateway: {HERE}\nservices: {a: {command: x, mcp: {transport: stdio}}}",
         "",

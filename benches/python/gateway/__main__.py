@@ -7,27 +7,32 @@ turn, round after round. The peer has one core, the load generator and the serve
 processor time is that of the peer, a server over stdio included. Without names: all peers that are installed
 or can be. `--rate` and `--delay` have calls come at a rate (open loop) and answers take their time.
 
-`--features` switches off one thing of the gateway's at a time; `--growth` serves more and more tools.
+`--features` switches off one thing of the gateway's at a time; `--ways` has event streams, TLS, HTTP/2 and
+lists of many servers beside the plain case; `--growth` serves more and more tools, and servers; `--memory`
+opens sessions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growth import growth
-from peers import FEATURES, PEERS, Backstay, Missing, upstream
+from memory import memory
+from peer import Missing
+from peers import PEERS, upstream
 from running import Load, build, load
+from ways import features, ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from peers import Peer
+    from peer import Peer
 
 SESSIONS = (1, 32, 256)
 SLOW = {"fastmcp", "mcp-proxy", "contextforge"}
@@ -44,6 +49,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="calls a second, due whether others are answered or not")
     parser.add_argument("--delay", type=int, default=0, help="milliseconds that the server takes")
     parser.add_argument("--features", action="store_true", help="what each feature of the gateway costs")
+    parser.add_argument("--ways", action="store_true", help="event streams, TLS, HTTP/2, lists")
+    parser.add_argument("--memory", action="store_true", help="what sessions take of it")
     parser.add_argument("--growth", action="store_true", help="what more servers and tools cost")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
@@ -55,6 +62,9 @@ def main() -> None:
         if options.growth:
             growth(Path(folder))
             return
+        if options.memory:
+            memory(Path(folder))
+            return
         figures = list(measure(Path(folder), options))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -62,8 +72,9 @@ def main() -> None:
 
 def measure(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Measure every peer at every number of sessions, and print each line when it is known."""
-    with upstream(options.delay) as server:
-        peers = started(folder, server, options)
+    delayed = ["--delay", str(options.delay)] if options.delay else []
+    with upstream(*delayed) as server, upstream("--events") as events:
+        peers = started(folder, server, events, options)
         try:
             head = ("", "sessions", "calls/s", "p50 ms", "p99 ms", "us CPU a call", "x nginx", "failed")
             print("{:<22}{:>9}{:>10}{:>9}{:>9}{:>15}{:>9}{:>8}".format(*head))
@@ -75,15 +86,17 @@ def measure(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, obj
                 peer.close()
 
 
-def started(folder: Path, server: str, options: argparse.Namespace) -> list[Peer]:
+def started(folder: Path, server: str, events: str, options: argparse.Namespace) -> list[Peer]:
     """Start the peers that can be."""
     if options.features:
-        kinds = [(name, partial(Backstay, over="http", off=off)) for name, off in FEATURES]
+        kinds = list(features())
+    elif options.ways:
+        kinds = list(ways(events))
     else:
         kinds = [(name, PEERS[name]) for name in options.peers or PEERS]
     found: list[Peer] = []
     for name, kind in kinds:
-        place = folder / name.replace(" ", "-")
+        place = folder / re.sub(r"\W+", "-", name)
         place.mkdir()
         try:
             peer = kind(place, server, options.delay)

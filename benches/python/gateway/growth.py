@@ -1,4 +1,4 @@
-"""What more tools cost: a call by name, and the list of all."""
+"""What more tools and more servers cost: a call by name, and the list of all."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING
 
-from peers import INITIALIZE, Backstay
-from running import TARGET, load
+from fleet import Backstay
+from peer import INITIALIZE
+from running import load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-SIZES = (10, 100, 1000, 10_000, 50_000)
+TOOLS = ((1, 10), (1, 100), (1, 1000), (1, 10_000), (1, 50_000))
+SERVERS = ((1, 50), (10, 50), (100, 50), (1000, 50))
+"""Numbers of servers, each with so many tools."""
 ROUNDS = 5
 
 
-class Many(Backstay):
-    """A fleet of one server with many tools."""
-
-    tools = 1
-
-    def _run(self, *words: str) -> str:
-        if words[0] == "up":
-            file = self.folder / "backstay.yaml"
-            stack = json.loads(file.read_text())
-            stack["services"]["s"]["command"] = [str(TARGET / "echo"), "stdio", "--tools", str(self.tools)]
-            file.write_text(json.dumps(stack))
-        return super()._run(*words)
-
-
 def growth(folder: Path) -> None:
+    """Measure more tools of one server, then more servers: up to 1,000 processes with 50,000 tools in all."""
+    for name, sizes in (("tools of one server", TOOLS), ("servers", SERVERS)):
+        print(f"\nMore {name}")
+        print(
+            f"{'servers':>8}{'tools':>8}{'calls/s at 32':>15}{'us CPU a call':>15}{'tools/list ms':>15}"
+            f"{'bytes':>12}{'up s':>8}"
+        )
+        of(folder / name.split()[0], sizes)
+
+
+def of(folder: Path, sizes: Sequence[tuple[int, int]]) -> None:
     """Measure at several sizes; the exponent is the slope from the first to the last, in logarithms."""
-    print(f"{'tools':>8}{'calls/s at 32':>15}{'us CPU a call':>15}{'tools/list ms':>15}{'bytes':>12}")
     calls, lists = [], []
-    for size in SIZES:
-        place = folder / str(size)
-        place.mkdir()
-        fleet = type("Fleet", (Many,), {"tools": size})(place, "", 0, over="stdio")
-        fleet.name = f"{size} tools"
+    for servers, tools in sizes:
+        place = folder / f"{servers}-{tools}"
+        place.mkdir(parents=True)
+        began = time.perf_counter()
+        fleet = Backstay(place, "", over="stdio", servers=servers, tools=tools)
+        up = time.perf_counter() - began
+        fleet.name = f"{servers} servers of {tools} tools"
         try:
-            fleet.tool = f"s__echo{size - 1}"
             turns = [load(fleet, 32, 1.0).figures for _ in range(ROUNDS)]
             took, length = whole_list(fleet)
         finally:
@@ -52,8 +53,12 @@ def growth(folder: Path) -> None:
         rate = statistics.median(turn["rate"] for turn in turns)
         calls.append(cpu)
         lists.append(took)
-        print(f"{size:>8}{rate:>15,.0f}{cpu:>15.1f}{took * 1000:>15.2f}{length:>12,}")
-    span = math.log(SIZES[-1] / SIZES[0])
+        print(
+            f"{servers:>8,}{servers * tools:>8,}{rate:>15,.0f}{cpu:>15.1f}{took * 1000:>15.2f}"
+            f"{length:>12,}{up:>8.1f}"
+        )
+    (first_servers, first_tools), (last_servers, last_tools) = sizes[0], sizes[-1]
+    span = math.log(last_servers * last_tools / (first_servers * first_tools))
     print(f"growth exponent: {math.log(calls[-1] / calls[0]) / span:.2f} a call, ", end="")
     print(f"{math.log(lists[-1] / lists[0]) / span:.2f} the whole list (linear: 1)")
 

@@ -8,99 +8,33 @@ import os
 import resource
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from running import BACKSTAY, MIDDLE, OTHERS, ROOT, TARGET, family, pin, start, stop
+from fleet import Backstay
+from peer import Missing, Peer, free_port
+from running import MIDDLE, OTHERS, ROOT, TARGET, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ENVIRONMENTS = ROOT / "target" / "bench-peers"
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 0,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "bench", "version": "1"},
-    },
-}
-
-
-class Missing(Exception):
-    """A peer that cannot be had here, and why."""
 
 
 @contextlib.contextmanager
-def upstream(delay: int) -> Iterator[str]:
+def upstream(*options: str) -> Iterator[str]:
     """The server over HTTP: its URL."""
-    server = start([TARGET / "echo", "http", *(["--delay", str(delay)] if delay else [])], OTHERS)
+    server = start([TARGET / "echo", "http", *options], OTHERS)
     assert server.stdout is not None
     try:
         yield server.stdout.readline().strip()
     finally:
         stop(server)
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Peer:
-    """Something that answers at a URL until it is closed."""
-
-    name = ""
-    url = ""
-    tool = "echo"
-    token: str | None = None
-    process: subprocess.Popen[str] | None = None
-
-    def pids(self) -> set[int]:
-        """Those whose processor time counts."""
-        return family(self.process.pid) if self.process else set()
-
-    def close(self) -> None:
-        """End it."""
-        if self.process:
-            stop(self.process)
-
-    def wait(self, patience: float = 60) -> None:
-        """Wait until it answers `initialize`."""
-        request = urllib.request.Request(
-            self.url,
-            data=json.dumps(INITIALIZE).encode(),
-            headers={
-                "Content-Type": "application/json",
-                "Accept": "application/json, text/event-stream",
-                **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
-            },
-        )
-        end = time.monotonic() + patience
-        while True:
-            try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    if b'"result"' in answer.read():
-                        return
-                    raise Missing("it answers, but not `initialize`")
-            except urllib.error.HTTPError as error:
-                why = f"it answers {error.code}"
-            except OSError as error:
-                why = str(error)
-            if time.monotonic() > end:
-                self.close()
-                raise Missing(f"it does not come up: {why}")
-            time.sleep(0.1)  # foreign programs have no common way to say that they are there
 
 
 class Direct(Peer):
@@ -160,62 +94,6 @@ class Haproxy(Peer):
         self.url = f"http://127.0.0.1:{port}/mcp"
         self.process = start(["haproxy", "-q", "-f", folder / "haproxy.cfg"], MIDDLE)
         self.wait()
-
-
-class Backstay(Peer):
-    """A fleet of one server, with all that it has by default, a token, and limits that are never reached."""
-
-    FULL: ClassVar[dict[str, Any]] = {
-        "limits": [{"rate": "1000000/s", "per": per} for per in ("client", "tool", "service")],
-        "concurrency": {"max": 100_000},
-    }
-
-    def __init__(self, folder: Path, server: str, delay: int, *, over: str, off: str = "") -> None:
-        self.folder = folder
-        self.over = over
-        port = free_port()
-        traffic = {key: value for key, value in self.FULL.items() if key != off}
-        if off in ("breaker", "ejection"):
-            traffic[off] = {"disable": True}
-        service: dict[str, Any] = {"mcp": {"url": server}, "traffic": traffic}
-        if over == "stdio":
-            command = [str(TARGET / "echo"), "stdio", *(["--delay", str(delay)] if delay else [])]
-            service = {"command": command, "mcp": {"transport": "stdio"}, "traffic": traffic}
-        gateway: dict[str, Any] = {"listen": f"127.0.0.1:{port}"}
-        if off != "token":
-            self.token = secrets.token_hex(16)
-            (folder / "token").write_text(self.token)
-            (folder / "token").chmod(0o600)
-            gateway["token_file"] = "token"
-        stack = {"name": "bench", "services": {"s": service}, "gateway": gateway}
-        (folder / "backstay.yaml").write_text(json.dumps(stack, indent=1))
-        self._run("up", "-d")
-        self.url = f"http://127.0.0.1:{port}/mcp"
-        self.tool = "s__echo"
-        pin(self._processes(), MIDDLE)
-
-    def _run(self, *words: str) -> str:
-        done = subprocess.run(
-            [BACKSTAY, *words], cwd=self.folder, text=True, capture_output=True, check=False
-        )
-        if done.returncode:
-            raise Missing(done.stderr.strip())
-        return done.stdout
-
-    def _processes(self) -> set[int]:
-        status = json.loads(self._run("ps", "--json"))
-        servers = {i["pid"] for s in status["services"] for i in s["instances"] if i["pid"]}
-        return {status["daemon"]["pid"], *servers}
-
-    def pids(self) -> set[int]:
-        """The daemon, and the server where it is over stdio."""
-        if not hasattr(self, "_pids"):
-            self._pids = self._processes()
-        return self._pids
-
-    def close(self) -> None:
-        """Bring the fleet down."""
-        self._run("down")
 
 
 class FastMcp(Peer):
@@ -333,11 +211,3 @@ PEERS: dict[str, Callable[[Path, str, int], Peer]] = {
     "fastmcp": FastMcp,
     "contextforge": ContextForge,
 }
-FEATURES = [
-    ("everything on", ""),
-    ("without token", "token"),
-    ("without limits", "limits"),
-    ("without queue", "concurrency"),
-    ("without breaker", "breaker"),
-    ("without ejection", "ejection"),
-]

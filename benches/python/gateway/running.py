@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from peers import Peer
+    from peer import Peer
 
 ROOT = Path(__file__).resolve().parents[3]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
@@ -100,7 +100,7 @@ def resident(pids: Iterable[int]) -> int:
 def load(peer: Peer, sessions: int, seconds: float, rate: float | None = None) -> Load:
     """Let the load generator call through a peer for a while."""
     command: list[str | Path] = [TARGET / "load", peer.url, peer.tool, "--sessions", str(sessions)]
-    command += ["--seconds", str(seconds), "--warmup", "0"]
+    command += ["--seconds", str(seconds), "--warmup", "0", *peer.options]
     if rate is not None:
         command += ["--rate", str(rate)]
     if peer.token:

@@ -1,5 +1,6 @@
 //! An MCP server that answers as fast as it can: `echo http [PORT]`, which prints its address, or `echo stdio`.
-//! `--delay MS` answers each call that much later; `--tools N` offers so many tools.
+//! `--delay MS` answers each call that much later; `--tools N` offers so many tools; `--events`, over HTTP, answers
+//! calls by a stream of events.
 
 #![allow(
     clippy::print_stdout,
@@ -20,7 +21,8 @@ fn main() {
     let echo = Echo::new(
         usize::try_from(option("--tools").unwrap_or(1)).unwrap(),
         option("--delay").map(Duration::from_millis),
-    );
+    )
+    .by_events(words.iter().any(|word| word == "--events"));
     match words.first().map(String::as_str) {
         Some("stdio") => serve_pipes(&echo, std::io::stdin(), std::io::stdout()),
         Some("http") => {
@@ -33,6 +35,6 @@ fn main() {
                 .unwrap()
                 .block_on(serve_http(echo, listener));
         }
-        _ => panic!("echo http [PORT] | stdio [--delay MS] [--tools N]"),
+        _ => panic!("echo http [PORT] | stdio [--delay MS] [--tools N] [--events]"),
     }
 }

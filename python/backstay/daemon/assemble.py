@@ -135,6 +135,7 @@ def core_config(memory: Memory, state_dir: Path, gateway: Mapping[str, Any]) -> 
         "allowed_origins": list(gateway.get("allowed_origins", ())),
         "token_file": str(state_dir.parent / token_file) if token_file else None,
         "tls": gateway.get("tls"),
+        "metrics": gateway.get("metrics", True),
     }
     config = {"state_dir": str(state_dir), "generation": memory.generation, "gateway": settings}
     return json.dumps(config).encode()

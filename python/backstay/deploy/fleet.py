@@ -341,7 +341,7 @@ class FleetController:
 
     def _serves_otherwise(self, stack: Stack) -> bool:
         wanted = stack.gateway.model_dump(mode="json")
-        keys = ("allowed_hosts", "allowed_origins", "token_file", "tls")
+        keys = ("allowed_hosts", "allowed_origins", "token_file", "tls", "metrics")
         return any((wanted.get(key) or None) != (self.gateway.get(key) or None) for key in keys)
 
     def _keep(self, work: Any) -> None:

@@ -32,6 +32,8 @@ pub struct GatewayConfig {
     pub tls: Option<TlsFiles>,
     /// Reads the bearer token from this file instead.
     pub token_file: Option<PathBuf>,
+    /// Whether requests are counted and timed, and `/metrics` says so.
+    pub metrics: bool,
     /// Connections served at a time; more wait in the listener's backlog.
     pub max_connections: usize,
     /// Client sessions kept at a time.
@@ -56,6 +58,7 @@ impl Default for GatewayConfig {
             token: None,
             tls: None,
             token_file: None,
+            metrics: true,
             max_connections: 32_768,
             max_sessions: 32_768,
             session_ttl_ms: 24 * 60 * 60 * 1000,

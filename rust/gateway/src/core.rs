@@ -81,7 +81,7 @@ impl Core {
             sessions: Sessions::open(&config)?,
             connections: Connections::default(),
             modern: Modern::new(config.generation, config.max_sessions),
-            metrics: Metrics::new(&registry).map_err(std::io::Error::other)?,
+            metrics: Metrics::new(&registry, config.metrics).map_err(std::io::Error::other)?,
             answers: Answers::default(),
             published: Published::new(&registry).map_err(std::io::Error::other)?,
             registry,

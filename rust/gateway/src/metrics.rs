@@ -16,6 +16,7 @@ use crate::traffic::Families;
 /// Every family of the gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    on: bool,
     requests: CounterFamily,
     errors: CounterFamily,
     latency: HistogramFamily,
@@ -29,9 +30,11 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry) -> Result<Self, MetricError> {
+    /// Every family; where they are not `on`, requests leave no mark.
+    pub(crate) fn new(registry: &Registry, on: bool) -> Result<Self, MetricError> {
         let by_tool = ["service", "tool"];
         Ok(Self {
+            on,
             requests: registry.counter(
                 "backstay_requests_total",
                 "Requests that clients made of servers.",
@@ -85,6 +88,7 @@ impl Metrics {
     /// The signals of one tool; an empty tool stands for all that is no tool call.
     pub(crate) fn golden(&self, service: &str, tool: &str) -> Golden {
         Golden {
+            on: self.on,
             requests: self.requests.with(&[service, tool]),
             latency: self.latency.with(&[service, tool]),
             in_flight: self.in_flight.with(&[service, tool]),
@@ -110,6 +114,7 @@ impl Metrics {
 /// The signals of one tool.
 #[derive(Debug)]
 pub(crate) struct Golden {
+    on: bool,
     requests: Counter,
     latency: Histogram,
     in_flight: Gauge,
@@ -121,11 +126,14 @@ pub(crate) struct Golden {
 impl Golden {
     /// A request begins; dropping the measure ends it as cancelled.
     pub(crate) fn begin(&self) -> Measure<'_> {
-        self.requests.inc();
-        self.in_flight.inc();
+        let started = self.on.then(Instant::now);
+        if self.on {
+            self.requests.inc();
+            self.in_flight.inc();
+        }
         Measure {
             golden: self,
-            started: Instant::now(),
+            started,
             class: Some("cancelled"),
         }
     }
@@ -135,7 +143,8 @@ impl Golden {
 #[derive(Debug)]
 pub(crate) struct Measure<'a> {
     golden: &'a Golden,
-    started: Instant,
+    /// None where nothing is counted.
+    started: Option<Instant>,
     class: Option<&'static str>,
 }
 
@@ -154,8 +163,11 @@ impl Measure<'_> {
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
         let golden = self.golden;
+        let Some(started) = self.started else {
+            return;
+        };
         golden.in_flight.dec();
-        golden.latency.observe(self.started.elapsed().as_secs_f64());
+        golden.latency.observe(started.elapsed().as_secs_f64());
         if let Some(class) = self.class {
             golden
                 .errors

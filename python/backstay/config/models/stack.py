@@ -58,6 +58,8 @@ class Gateway(Model):
     """A file with the token that clients must send. Made where not there; asked for where not on loopback."""
     tls: Tls | None = None
     """The certificate of its address; without one it speaks plain HTTP."""
+    metrics: bool = True
+    """Whether requests are counted and timed, and `/metrics` says so."""
     traffic: Traffic = Traffic()
     """How calls to servers are balanced, limited and protected, where a server says nothing else."""
     cache: GatewayCache = GatewayCache()

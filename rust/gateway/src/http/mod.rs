@@ -173,7 +173,7 @@ async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Res
         "/messages" => not_allowed("POST"),
         "/healthz" if reads => answer::text(StatusCode::OK, "ok\n"),
         "/readyz" if reads => page::ready(core),
-        "/metrics" if reads => metrics(core, &request),
+        "/metrics" if reads && core.config.metrics => metrics(core, &request),
         "/" | "/mcp/" | "/sse" | "/healthz" | "/readyz" | "/metrics" if !reads => {
             not_allowed("GET, HEAD")
         }

@@ -100,7 +100,7 @@ mod tests {
     fn table(routes: &[(&str, &str, &[&str])]) -> Table {
         let registry = Registry::new();
         let families = Families::new(&registry).unwrap();
-        let metrics = Metrics::new(&registry).unwrap();
+        let metrics = Metrics::new(&registry, true).unwrap();
         Table::new(routes.iter().map(|(service, path, hosts)| {
             let route = PublishedRoute {
                 service: (*service).into(),

@@ -1,8 +1,10 @@
 //! Calls through the gateway: names, bytes, answers.
 
 use super::support::House;
+use super::support::client::Client;
 use super::support::server::{Fake, Offer};
-use backstay_gateway::Event;
+use backstay_gateway::{Event, GatewayConfig};
+use http::Method;
 use serde_json::json;
 
 #[tokio::test]
@@ -49,6 +51,31 @@ async fn clients_are_shown_the_name_that_the_fleet_has_now() {
         let client = house.client("/mcp").await;
         assert_eq!(client.opened["result"]["serverInfo"]["title"], name);
     }
+}
+
+#[tokio::test]
+async fn a_gateway_without_metrics_counts_no_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::with(GatewayConfig {
+        state_dir: dir.path().to_owned(),
+        metrics: false,
+        ..GatewayConfig::default()
+    });
+    house.route(&["files"]);
+    let files = Fake::new(Offer::tools(&["read"]));
+    house.attach("files", &files).await;
+    let client = house.client("/mcp").await;
+    assert_eq!(
+        client.call(1, "files__read", json!({})).await["result"]["tool"],
+        "read"
+    );
+    let counted = r#"backstay_requests_total{service="files",tool="read"} 1"#;
+    assert!(!house.metrics().contains(counted));
+    let elsewhere = Client {
+        path: "/metrics".to_owned(),
+        ..client
+    };
+    assert_eq!(elsewhere.send(Method::GET, &[], "").await.status, 404);
 }
 
 #[tokio::test]
