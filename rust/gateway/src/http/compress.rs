@@ -39,16 +39,23 @@ pub(super) enum Coding {
 impl Coding {
     /// The coding for a request's answer; none where it is not to be encoded.
     pub(super) fn of(visit: Visit, headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(ACCEPT_ENCODING).iter();
+        Self::of_list(visit, values.filter_map(|value| value.to_str().ok()))
+    }
+
+    /// The same, of the values of `Accept-Encoding`.
+    pub(super) fn of_list<'a>(
+        visit: Visit,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
         if visit
             .peer
             .is_none_or(|peer| peer.to_canonical().is_loopback())
         {
             return None;
         }
-        let offers = headers
-            .get_all(ACCEPT_ENCODING)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
+        let offers = values
+            .into_iter()
             .flat_map(|value| value.split(','))
             .filter_map(offer);
         offers

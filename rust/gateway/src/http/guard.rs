@@ -125,17 +125,23 @@ impl Guard {
         let Some(token) = &self.token else {
             return Ok(());
         };
-        let shown = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map_or("", |(_, token)| token.trim());
-        if same(token.as_bytes(), shown.as_bytes()) {
+        let shown = headers.get(AUTHORIZATION);
+        if shows(token, shown.and_then(|value| value.to_str().ok())) {
             Ok(())
         } else {
             Err(Refusal::Token)
         }
+    }
+
+    /// Whether a request with this `Authorization` passes the check for the token.
+    pub(crate) fn knows(&self, authorization: Option<&str>) -> bool {
+        let token = self.token.as_ref();
+        token.is_none_or(|token| shows(token, authorization))
+    }
+
+    /// Whether a request with this one `Host` passes the check for it.
+    pub(crate) fn admits_host(&self, host: &str) -> bool {
+        self.host_allowed(host)
     }
 
     fn host_allowed(&self, host: &str) -> bool {
@@ -197,6 +203,15 @@ fn is_loopback_name(name: &str) -> bool {
             .trim_matches(['[', ']'])
             .parse::<IpAddr>()
             .is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether an `Authorization` shows the token.
+fn shows(token: &str, authorization: Option<&str>) -> bool {
+    let shown = authorization
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or("", |(_, token)| token.trim());
+    same(token.as_bytes(), shown.as_bytes())
 }
 
 fn same(a: &[u8], b: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,11 +21,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::compress::{Coding, compress};
+use super::quick::{Ended, Entrance, Prefixed};
 use super::{Door, Secured, Visit, serve};
 use crate::core::Core;
 
 /// How long a connection may take to say what it wants, at first and between two requests.
-const HEADER_TIME: Duration = Duration::from_secs(60);
+pub(super) const HEADER_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of a request's line and headers.
 const MOST_HEADER_BYTES: usize = 32 << 10;
 const MOST_HEADERS: usize = 100;
@@ -38,7 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Peer(pub(super) IpAddr);
 
 impl Peer {
-    fn of(address: IpAddr) -> Option<Self> {
+    pub(super) fn of(address: IpAddr) -> Option<Self> {
         (!address.to_canonical().is_loopback()).then_some(Self(address))
     }
 }
@@ -154,6 +156,39 @@ async fn connection<S>(
 {
     let _place = place;
     let _counted = Counted::new(&core);
+    let quick = match &*door {
+        Door::Trusted => Some(None),
+        Door::Guarded(guard) => Some(Some(guard)),
+        Door::Published(..) => None,
+    };
+    let stream = match quick {
+        None => Prefixed::new(Bytes::new(), stream),
+        Some(guard) => {
+            let entrance = Entrance {
+                core: &core,
+                guard,
+                visit,
+            };
+            match entrance.serve(stream, &mut draining).await {
+                Ended::Closed => return,
+                Ended::Elsewhere(stream) => stream,
+            }
+        }
+    };
+    // Boxed, so that a connection that needs none of it has no room for it.
+    Box::pin(by_hyper(core, door, visit, stream, draining)).await;
+}
+
+/// The way of everything that is not for [`super::quick`].
+async fn by_hyper<S>(
+    core: Arc<Core>,
+    door: Arc<Door>,
+    visit: Visit,
+    stream: Prefixed<S>,
+    mut draining: Draining,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let heard = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let heard = Arc::clone(&heard);

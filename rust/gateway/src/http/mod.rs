@@ -11,6 +11,7 @@ mod mcp;
 mod modern;
 mod page;
 mod post;
+mod quick;
 mod secure;
 mod sse;
 

@@ -38,7 +38,7 @@ use crate::session::{Busy, Keep, Lasting, Scope, Session};
 /// An answer that takes longer becomes a stream, before anything between takes the connection for dead.
 pub(super) const LONG: Duration = Duration::from_secs(20);
 /// Time for a whole body to arrive.
-const BODY_TIME: Duration = Duration::from_secs(120);
+pub(super) const BODY_TIME: Duration = Duration::from_secs(120);
 
 pub(super) async fn serve(
     core: &Arc<Core>,
@@ -77,7 +77,8 @@ pub(super) async fn serve(
             }
             match messages {
                 Batch::One(message) if message.kind() == Kind::Request => {
-                    ask(core, &session, accepts, message).await
+                    let answered = ask(core, &session, accepts, message).await;
+                    answered.into_response()
                 }
                 Batch::One(message) => {
                     tell(core, &session, &message);
@@ -167,7 +168,8 @@ async fn read(
     Ok(whole.unwrap_or_else(|| joined.freeze()))
 }
 
-async fn open(core: &Arc<Core>, scope: Scope, message: &Envelope) -> Response<Body> {
+/// Opens a session.
+pub(super) async fn open(core: &Arc<Core>, scope: Scope, message: &Envelope) -> Response<Body> {
     match requests::initialize(core, scope, message, Lasting::OnItsOwn).await {
         Ok((session, bytes)) => {
             let mut answer = answer::json(StatusCode::OK, bytes);
@@ -204,21 +206,38 @@ pub(super) fn tell(core: &Arc<Core>, session: &Arc<Session>, message: &Envelope)
     }
 }
 
-async fn ask(
+/// What a request is answered with.
+pub(super) enum Answered {
+    /// JSON, in pieces that are sent one after the other.
+    Json([Bytes; 3]),
+    Other(Response<Body>),
+}
+
+impl Answered {
+    pub(super) fn into_response(self) -> Response<Body> {
+        match self {
+            Self::Json(pieces) => answer::pieces(pieces),
+            Self::Other(response) => response,
+        }
+    }
+}
+
+/// Answers a request of a session.
+pub(super) async fn ask(
     core: &Arc<Core>,
     session: &Arc<Session>,
     accepts: Accepts,
     message: Envelope,
-) -> Response<Body> {
+) -> Answered {
     let call = match begin(core, session, &message, accepts.events) {
         Ok(call) => call,
         Err((status, error)) => {
             let answer = answer::error(status, message.id().as_ref(), &error);
-            return if status == StatusCode::TOO_MANY_REQUESTS {
+            return Answered::Other(if status == StatusCode::TOO_MANY_REQUESTS {
                 answer::later(answer, 1)
             } else {
                 answer
-            };
+            });
         }
     };
     if !accepts.json {
@@ -238,16 +257,18 @@ async fn ask(
             // What came before the answer, came on a stream; then the answer does too.
             if let Some(stream) = call.stream() {
                 finish(&call, &stream, answer);
-                return answer::events(stream.read(0));
+                return Answered::Other(answer::events(stream.read(0)));
             }
             return match answer {
-                Answer::Whole(bytes) | Answer::Failed(bytes, _) => answer::json(StatusCode::OK, bytes),
-                Answer::Pieces(pieces) => answer::pieces(pieces),
-                Answer::Refused(refused) => answer::refused(*refused),
+                Answer::Whole(bytes) | Answer::Failed(bytes, _) => {
+                    Answered::Json([bytes, Bytes::new(), Bytes::new()])
+                }
+                Answer::Pieces(pieces) => Answered::Json(pieces),
+                Answer::Refused(refused) => Answered::Other(answer::refused(*refused)),
                 Answer::Nothing => {
                     let stream = call.open();
                     session.close_stream(stream);
-                    answer::events(stream.read(0))
+                    Answered::Other(answer::events(stream.read(0)))
                 }
             };
         }
@@ -259,7 +280,7 @@ async fn ask(
         let answer = answered.await;
         finish(&call, &stream, answer);
     });
-    answer::events(reader)
+    Answered::Other(answer::events(reader))
 }
 
 fn finish(call: &Call, stream: &crate::session::EventStream, answer: Answer) {

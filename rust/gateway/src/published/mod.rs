@@ -136,9 +136,14 @@ impl Published {
         Some(Found { service, prefix: 0 })
     }
 
+    /// Whether something is published for a host of its own.
+    pub(crate) fn has_hosts(&self) -> bool {
+        self.has_hosts.load(Ordering::Acquire)
+    }
+
     /// What is published for the host that a request names.
     pub(crate) fn at_host(&self, uri: &Uri, headers: &HeaderMap) -> Option<Found> {
-        if !self.has_hosts.load(Ordering::Acquire) {
+        if !self.has_hosts() {
             return None;
         }
         let host = match uri.authority() {

@@ -119,15 +119,15 @@ pub trait CallSink: Send + Sync {
     fn paused(&self) {}
 }
 
-/// A server's answer to a call: its result or its error, every byte of it.
+/// A server's answer to a call: its result or its error, every byte of it. Boxed, as it passes through many hands.
 #[derive(Clone, Debug)]
-pub struct Reply(pub(super) Envelope);
+pub struct Reply(pub(super) Box<Envelope>);
 
 impl Reply {
     /// Reads an answer that was kept.
     pub fn parse(bytes: impl Into<Bytes>) -> Option<Self> {
         let message = Envelope::parse(bytes, Limits::default()).ok()?;
-        matches!(message.kind(), Kind::Response | Kind::Error).then_some(Self(message))
+        matches!(message.kind(), Kind::Response | Kind::Error).then(|| Self(Box::new(message)))
     }
 
     /// One of our own: what a server of the other era would have answered.
@@ -137,7 +137,8 @@ impl Reply {
             Ok(result) => jsonrpc::response(&id, result),
             Err(error) => jsonrpc::error(Some(&id), error),
         };
-        Envelope::parse(message, Limits::default()).ok().map(Self)
+        let message = Envelope::parse(message, Limits::default()).ok()?;
+        Some(Self(Box::new(message)))
     }
 
     /// The result, or the server's error.

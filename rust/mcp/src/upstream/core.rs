@@ -159,6 +159,44 @@ impl Core {
         Ok(())
     }
 
+    /// Takes what came in response to a call. Its answer is given back where it is all that came, so that nobody has to
+    /// be woken for it; whatever else there is goes where it belongs.
+    pub(super) fn receive_answer(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        id: u64,
+    ) -> Result<Option<Result<Reply, CallError>>, EnvelopeError> {
+        if self.info.read().version.is_some_and(Version::has_batches) {
+            return self.receive(bytes, Some(id)).map(|()| None);
+        }
+        let message = Envelope::parse(bytes, self.limits)?;
+        let answers = matches!(message.kind(), Kind::Response | Kind::Error)
+            && Pending::is_of(message.id_bytes(), id)
+            && self.pending.leave(id);
+        if answers {
+            return Ok(Some(self.reply_of(message)));
+        }
+        self.dispatch(&message, Some(id));
+        Ok(None)
+    }
+
+    /// An answer as its caller gets it.
+    fn reply_of(&self, message: Envelope) -> Result<Reply, CallError> {
+        if message.result().is_none_or(|result| result.is_object()) {
+            return Ok(Reply(Box::new(message)));
+        }
+        let shown = excerpt(
+            message
+                .result()
+                .as_ref()
+                .map_or(b"", |result| result.as_bytes()),
+        );
+        Err(CallError::BadResult {
+            instance: self.instance.clone(),
+            shown,
+        })
+    }
+
     fn dispatch(self: &Arc<Self>, message: &Envelope, related: Option<u64>) {
         match message.kind() {
             Kind::Response | Kind::Error => self.answered(message),
@@ -171,21 +209,7 @@ impl Core {
     }
 
     fn answered(&self, message: &Envelope) {
-        let outcome = || {
-            if message.result().is_none_or(|result| result.is_object()) {
-                return Ok(Reply(message.clone()));
-            }
-            let shown = excerpt(
-                message
-                    .result()
-                    .as_ref()
-                    .map_or(b"", |result| result.as_bytes()),
-            );
-            Err(CallError::BadResult {
-                instance: self.instance.clone(),
-                shown,
-            })
-        };
+        let outcome = || self.reply_of(message.clone());
         let Err(stray) = self.pending.answer(message.id_bytes(), outcome) else {
             return;
         };

@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::call::{CallError, CallSink, CallTag, ModernCall, Outgoing, Reply};
@@ -27,6 +28,9 @@ pub(super) struct Patience {
     /// At all.
     pub(super) total: Duration,
 }
+
+/// What a transport comes to that had to do something for an answer: perhaps the answer itself.
+pub(super) type Driven = Result<Option<Reply>, CallError>;
 
 /// A request that is not in flight any more, however it ended, must not stay in the table; and if
 /// the server still works on it, it is told that nobody waits.
@@ -132,13 +136,14 @@ impl Core {
             Link::Http(link) => {
                 let body = self.write(message, id)?;
                 in_flight.farewell = gone;
-                let drive = pin!(link.call(self, id, body, opens));
-                self.wait(entered, patience, drive).await
+                // Boxed: a call over pipes would have to have room for it.
+                let mut drive = Box::pin(link.call(self, id, body, opens));
+                self.wait(entered, patience, drive.as_mut()).await
             }
             Link::Sse(link) => {
                 let body = self.write(message, id)?;
                 in_flight.farewell = gone;
-                let drive = pin!(link.call(self, body));
+                let drive = pin!(link.call(self, body).map_ok(|()| None));
                 self.wait(entered, patience, drive).await
             }
         };
@@ -170,7 +175,7 @@ impl Core {
         &self,
         entered: Entered,
         patience: Patience,
-        mut drive: Pin<&mut impl Future<Output = Result<(), CallError>>>,
+        mut drive: Pin<&mut impl Future<Output = Driven>>,
     ) -> Result<Reply, CallError> {
         let Entered { id, mut answer } = entered;
         let mut driving = true;
@@ -183,7 +188,9 @@ impl Core {
                     return outcome.unwrap_or_else(|_| Err(self.closed_error(CloseReason::Closed, true)));
                 }
                 outcome = &mut drive, if driving => {
-                    outcome?;
+                    if let Some(reply) = outcome? {
+                        return Ok(reply);
+                    }
                     driving = false;
                 }
                 () = &mut alarm => {

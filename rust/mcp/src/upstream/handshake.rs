@@ -79,16 +79,16 @@ impl Greeting {
 pub(super) async fn shake(core: &Arc<Core>, greeting: &Greeting) -> Result<(), HandshakeError> {
     let link = &core.link;
     let remembered = greeting.remembered.filter(|_| link.has_eras());
-    let info = match remembered.unwrap_or_else(|| link.usual_era()) {
+    let info = Arc::new(match remembered.unwrap_or_else(|| link.usual_era()) {
         Era::Legacy => legacy_first(core, greeting).await?,
         Era::Modern => modern_first(core, greeting).await?,
-    };
+    });
     if info.era() == Era::Legacy {
         link.greet(core, &info)
             .await
             .map_err(|error| call_error(core, INITIALIZE, error))?;
     }
-    core.set_info(Arc::new(info));
+    core.set_info(info);
     Ok(())
 }
 

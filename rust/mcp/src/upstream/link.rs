@@ -57,7 +57,7 @@ impl Link {
     }
 
     /// Ends a handshake: says `notifications/initialized`.
-    pub(super) async fn greet(&self, core: &Core, info: &ServerInfo) -> Result<(), CallError> {
+    pub(super) async fn greet(&self, core: &Core, info: &Arc<ServerInfo>) -> Result<(), CallError> {
         let message = jsonrpc::notification("notifications/initialized", None);
         if let Self::Http(link) = self {
             return link.greet(core, info, message).await;

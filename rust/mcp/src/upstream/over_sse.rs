@@ -17,7 +17,9 @@ use super::config::Endpoint;
 use super::core::{Core, Shared};
 use super::inbound::Inbound;
 use super::link::Link;
-use crate::transport::http::{Address, BodyError, Client, Events, describe, explain, read_whole};
+use crate::transport::http::{
+    Address, BodyError, Client, Events, Prepared, Response, explain, read_whole,
+};
 
 const QUEUE: usize = 1000;
 const ACCEPT: Duration = Duration::from_secs(30);
@@ -25,6 +27,7 @@ const EXPLANATION: usize = 64 << 10;
 
 pub(super) struct SseLink {
     client: Client,
+    posting: Prepared,
     /// Where messages go.
     place: Address,
     queue: Mutex<Option<mpsc::Sender<Bytes>>>,
@@ -57,6 +60,7 @@ pub(super) async fn open(
     let (queue, queued) = mpsc::channel(QUEUE);
     let link = Arc::new(SseLink {
         client,
+        posting: Prepared::new(place.request(Method::POST)),
         place,
         queue: Mutex::new(Some(queue)),
     });
@@ -74,30 +78,29 @@ async fn begin(
 ) -> Result<(Events, Address), HandshakeError> {
     let instance = || instance.to_owned();
     let response = client
-        .send(address.request(Method::GET, Bytes::new()))
+        .send(&Prepared::new(address.request(Method::GET)), Bytes::new())
         .await
-        .map_err(|error| HandshakeError::Unreachable {
+        .map_err(|undone| HandshakeError::Unreachable {
             instance: instance(),
-            reason: format!("{} at {}", describe(&error), address.uri),
+            reason: format!("{} at {}", undone.reason, address.uri),
         })?;
-    let (parts, body) = response.into_parts();
-    let kind = parts
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
-    if parts.status != StatusCode::OK || !kind.to_ascii_lowercase().starts_with("text/event-stream")
-    {
-        let said = if parts.status == StatusCode::OK {
+    let Response {
+        status,
+        headers,
+        body,
+    } = response;
+    let kind = headers.get(&http::header::CONTENT_TYPE).unwrap_or_default();
+    if status != StatusCode::OK || !kind.to_ascii_lowercase().starts_with("text/event-stream") {
+        let said = if status == StatusCode::OK {
             Bytes::from(format!("content of the type `{kind}`, not an event stream"))
         } else {
             read_whole(body, EXPLANATION).await.unwrap_or_default()
         };
-        let reason = explain(parts.status, &parts.headers, &said);
+        let reason = explain(status, &headers, &said);
         return Err(HandshakeError::Http {
             asked: "initialize",
             instance: instance(),
-            status: parts.status.as_u16(),
+            status: status.as_u16(),
             reason,
         });
     }
@@ -163,22 +166,26 @@ impl SseLink {
         let instance = || instance.to_owned();
         let response = self
             .client
-            .send(self.place.request(Method::POST, body))
+            .send(&self.posting, body)
             .await
-            .map_err(|error| CallError::Unreachable {
+            .map_err(|undone| CallError::Unreachable {
                 instance: instance(),
-                reason: format!("{} at {}", describe(&error), self.place.uri),
-                sent: !error.is_connect(),
+                reason: format!("{} at {}", undone.reason, self.place.uri),
+                sent: undone.sent,
             })?;
-        let (parts, body) = response.into_parts();
+        let Response {
+            status,
+            headers,
+            body,
+        } = response;
         let said = read_whole(body, EXPLANATION).await.unwrap_or_default();
-        if parts.status.is_success() {
+        if status.is_success() {
             return Ok(());
         }
-        let reason = explain(parts.status, &parts.headers, &said);
+        let reason = explain(status, &headers, &said);
         Err(CallError::Http {
             instance: instance(),
-            status: parts.status.as_u16(),
+            status: status.as_u16(),
             reason,
         })
     }

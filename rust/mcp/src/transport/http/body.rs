@@ -2,10 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body as _, Incoming};
 use thiserror::Error;
 
 use super::client::describe;
+use super::plain::Rest;
 use crate::sse::{Event, Parser};
 
 /// Why a body could not be read to its end.
@@ -17,21 +18,51 @@ pub(crate) enum BodyError {
     Broken(String),
 }
 
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Plain(Rest),
+    Hyper(Incoming),
+}
+
+impl Body {
+    /// Bytes that are known to come.
+    fn least(&self) -> u64 {
+        match self {
+            Self::Plain(body) => body.least(),
+            Self::Hyper(body) => body.size_hint().lower(),
+        }
+    }
+
+    /// The next piece; none at the end.
+    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let body = match self {
+            Self::Plain(body) => return Some(body.next().await?.map_err(BodyError::Broken)),
+            Self::Hyper(body) => body,
+        };
+        loop {
+            match body.frame().await? {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => return Some(Err(BodyError::Broken(describe(&error)))),
+            }
+        }
+    }
+}
+
 /// Reads a body to its end.
-pub(crate) async fn read_whole(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read_whole(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let too_large = BodyError::TooLarge { limit };
-    if body.size_hint().lower() > limit as u64 {
+    if body.least() > limit as u64 {
         return Err(too_large);
     }
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame
-            .map_err(|error| BodyError::Broken(describe(&error)))?
-            .into_data()
-        else {
-            continue;
-        };
+    while let Some(data) = body.next().await {
+        let data = data?;
         if first.as_ref().map_or(0, Bytes::len) + all.len() + data.len() > limit {
             return Err(too_large);
         }
@@ -55,13 +86,13 @@ pub(crate) async fn read_whole(mut body: Incoming, limit: usize) -> Result<Bytes
 
 /// A body read as events.
 pub(crate) struct Events {
-    body: Incoming,
+    body: Body,
     piece: Bytes,
     pub(crate) parser: Parser,
 }
 
 impl Events {
-    pub(crate) fn new(body: Incoming, limit: usize) -> Self {
+    pub(crate) fn new(body: Body, limit: usize) -> Self {
         Self {
             body,
             piece: Bytes::new(),
@@ -70,7 +101,7 @@ impl Events {
     }
 
     /// Goes on with another body of the same stream: ids and times stay, a half event is dropped.
-    pub(crate) fn continue_with(&mut self, body: Incoming) {
+    pub(crate) fn continue_with(&mut self, body: Body) {
         self.body = body;
         self.piece = Bytes::new();
         self.parser.restart();
@@ -86,14 +117,9 @@ impl Events {
             if event.is_some() {
                 return Ok(event);
             }
-            let Some(frame) = self.body.frame().await else {
-                return Ok(None);
-            };
-            if let Ok(data) = frame
-                .map_err(|error| BodyError::Broken(describe(&error)))?
-                .into_data()
-            {
-                self.piece = data;
+            match self.body.next().await {
+                Some(data) => self.piece = data?,
+                None => return Ok(None),
             }
         }
     }

@@ -1,12 +1,10 @@
 //! Where a server is, checked once.
 
-use bytes::Bytes;
 use http::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
 };
 use http::{Method, Request, Uri};
-use http_body_util::Full;
 
 use crate::modern::headers::{METHOD, NAME, PARAM_PREFIX};
 use crate::upstream::Endpoint;
@@ -107,8 +105,8 @@ impl Address {
     }
 
     /// A request that may still be given headers.
-    pub(crate) fn request(&self, method: Method, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
+    pub(crate) fn request(&self, method: Method) -> Request<()> {
+        let mut request = Request::new(());
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         // With room for the protocol's own, `Host` and `Content-Length`.

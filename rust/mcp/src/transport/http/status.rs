@@ -1,15 +1,13 @@
 //! What a status that is no answer means.
 
 use http::StatusCode;
-use http::header::{HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use super::Headers;
 
 /// One sentence: what the status means here, and what the server said to it.
-pub(crate) fn explain(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
-    let header = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-    };
+pub(crate) fn explain(status: StatusCode, headers: &Headers, body: &[u8]) -> String {
+    let header = |name| headers.get(&name);
     let mut text = match status {
         status if status.is_redirection() => match header(LOCATION) {
             Some(to) => format!(
@@ -59,20 +57,30 @@ fn said(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
     fn what_the_server_said_is_passed_on() {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, "https://h/mcp".parse().unwrap());
-        assert!(explain(StatusCode::FOUND, &headers, b"").contains("https://h/mcp"));
+        assert!(explain(StatusCode::FOUND, &Headers::Map(headers), b"").contains("https://h/mcp"));
         let json = br#"{"jsonrpc":"2.0","error":{"code":-1,"message":"who are you?"}}"#;
         assert_eq!(
-            explain(StatusCode::UNAUTHORIZED, &HeaderMap::new(), json),
+            explain(
+                StatusCode::UNAUTHORIZED,
+                &Headers::Map(HeaderMap::new()),
+                json
+            ),
             "it wants credentials, and said: who are you?"
         );
         assert_eq!(
-            explain(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<h1>\n"),
+            explain(
+                StatusCode::BAD_GATEWAY,
+                &Headers::Map(HeaderMap::new()),
+                b"<h1>\n"
+            ),
             "it failed, and said: <h1>"
         );
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, response};
-use hyper::body::Incoming;
+use http::{HeaderMap, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::super::call::CallError;
+use super::super::call::{CallError, Reply};
 use super::super::core::Core;
+use super::super::exchange::Driven;
 use super::super::info::ServerInfo;
 use super::super::pending::Pending;
 use super::pump::{Ended, pump};
@@ -18,7 +18,7 @@ use super::{EXPLANATION, HttpLink, LONGEST_RETRY, RETRY, is_events, kind};
 use crate::envelope::Envelope;
 use crate::jsonrpc::{self, RpcError};
 use crate::raw::RawJson;
-use crate::transport::http::{BodyError, Events, explain, read_whole};
+use crate::transport::http::{Body, BodyError, Events, Headers, Response, explain, read_whole};
 use crate::version::Era;
 
 /// How long the rest of a stream may take to end after its answer came, so that its connection can be used again.
@@ -30,17 +30,26 @@ enum Within<'a> {
     /// In nothing: it opens a session.
     Opening,
     /// In a session, or what there is of one.
-    Session(&'a ServerInfo),
+    Session(&'a Arc<ServerInfo>),
     /// It stands for itself: the server is asked as a modern one.
     Itself,
 }
 
 /// What became of a response.
 enum Taken {
-    /// The answer was in it.
-    Answered,
+    /// The answer was in it, and here it is where nothing else was.
+    Answered(Option<Reply>),
     /// The server does not know the session.
     Forgotten,
+}
+
+impl Taken {
+    fn reply(self) -> Option<Reply> {
+        match self {
+            Self::Answered(reply) => reply,
+            Self::Forgotten => None,
+        }
+    }
 }
 
 impl HttpLink {
@@ -51,24 +60,19 @@ impl HttpLink {
         id: u64,
         body: Vec<u8>,
         opens: bool,
-    ) -> Result<(), CallError> {
+    ) -> Driven {
         let body = Bytes::from(body);
         if opens {
             let response = self.post(core, None, body).await?;
-            self.open_session(core, response.headers())?;
-            return self
-                .take(core, id, Within::Opening, response)
-                .await
-                .map(drop);
+            self.open_session(core, &response.headers)?;
+            let taken = self.take(core, id, Within::Opening, response).await;
+            return taken.map(Taken::reply);
         }
         let info = Arc::clone(&core.info.read());
         let response = self.post(core, Some(&info), body.clone()).await?;
-        if matches!(
-            self.take(core, id, Within::Session(&info), response)
-                .await?,
-            Taken::Answered
-        ) {
-            return Ok(());
+        let taken = self.take(core, id, Within::Session(&info), response);
+        if let Taken::Answered(reply) = taken.await? {
+            return Ok(reply);
         }
         // Boxed: what seldom happens must not make every call's future large.
         Box::pin(self.call_again(core, id, info, body)).await
@@ -82,11 +86,10 @@ impl HttpLink {
         id: u64,
         body: Vec<u8>,
         head: HeaderMap,
-    ) -> Result<(), CallError> {
+    ) -> Driven {
         let response = self.post_modern(core, head, body.into()).await?;
-        self.take(core, id, Within::Itself, response)
-            .await
-            .map(drop)
+        let taken = self.take(core, id, Within::Itself, response).await;
+        taken.map(Taken::reply)
     }
 
     /// The server has forgotten the session: it is greeted anew, and asked once more.
@@ -96,7 +99,7 @@ impl HttpLink {
         id: u64,
         stale: Arc<ServerInfo>,
         body: Bytes,
-    ) -> Result<(), CallError> {
+    ) -> Driven {
         Self::renew(Arc::clone(self), Arc::clone(core), stale).await?;
         let info = Arc::clone(&core.info.read());
         if info.era() == Era::Modern {
@@ -112,7 +115,7 @@ impl HttpLink {
             .take(core, id, Within::Session(&info), response)
             .await?
         {
-            Taken::Answered => Ok(()),
+            Taken::Answered(reply) => Ok(reply),
             Taken::Forgotten => Err(no_answer(core, "it forgets every session at once")),
         }
     }
@@ -123,20 +126,25 @@ impl HttpLink {
         core: &Arc<Core>,
         id: u64,
         within: Within<'_>,
-        response: Response<Incoming>,
+        response: Response,
     ) -> Result<Taken, CallError> {
-        let (parts, body) = response.into_parts();
-        if !parts.status.is_success() {
-            return Box::pin(Self::take_refusal(core, id, within, parts, body)).await;
+        let Response {
+            status,
+            headers,
+            body,
+        } = response;
+        if !status.is_success() {
+            let taken = Self::take_refusal(core, id, within, (status, headers), body);
+            return Box::pin(taken).await;
         }
-        let kind = kind(&parts.headers);
+        let kind = kind(&headers);
         if kind.eq_ignore_ascii_case("text/event-stream") {
             return Box::pin(self.take_events(core, id, within, body)).await;
         }
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(no_answer(
                 core,
-                &format!("{} with content of the type `{kind}`", parts.status),
+                &format!("{status} with content of the type `{kind}`"),
             ));
         }
         let body = match read_whole(body, core.limits.max_bytes).await {
@@ -150,13 +158,14 @@ impl HttpLink {
             }
             Err(error) => return Err(no_answer(core, &error.to_string())),
         };
-        match core.receive(body, Some(id)) {
+        match core.receive_answer(body, id) {
             Err(error) => Err(no_answer(core, &error.to_string())),
-            Ok(()) if core.pending.is_waiting(id) => Err(no_answer(
+            Ok(Some(reply)) => Ok(Taken::Answered(Some(reply?))),
+            Ok(None) if core.pending.is_waiting(id) => Err(no_answer(
                 core,
                 "the JSON it sent is no answer to the request",
             )),
-            Ok(()) => Ok(Taken::Answered),
+            Ok(None) => Ok(Taken::Answered(None)),
         }
     }
 
@@ -165,8 +174,8 @@ impl HttpLink {
         core: &Arc<Core>,
         id: u64,
         within: Within<'_>,
-        parts: response::Parts,
-        body: Incoming,
+        (status, headers): (StatusCode, Headers),
+        body: Body,
     ) -> Result<Taken, CallError> {
         let said = read_whole(body, EXPLANATION).await.unwrap_or_default();
         // Such a status may come with the answer itself, which says more; anything else in it is not for us.
@@ -174,15 +183,15 @@ impl HttpLink {
             && core.receive(answer, Some(id)).is_ok()
             && !core.pending.is_waiting(id)
         {
-            return Ok(Taken::Answered);
+            return Ok(Taken::Answered(None));
         }
         if let Within::Session(info) = within
             && info.session.is_some()
-            && forgotten(parts.status, &said)
+            && forgotten(status, &said)
         {
             return Ok(Taken::Forgotten);
         }
-        Err(Self::refused(core, parts.status, &parts.headers, &said))
+        Err(Self::refused(core, status, &headers, &said))
     }
 
     /// Receives a stream of events until the answer has come, taking it up again where the server allows that.
@@ -191,7 +200,7 @@ impl HttpLink {
         core: &Arc<Core>,
         id: u64,
         within: Within<'_>,
-        body: Incoming,
+        body: Body,
     ) -> Result<Taken, CallError> {
         let mut events = Events::new(body, core.limits.max_bytes);
         let mut wait = RETRY;
@@ -205,7 +214,7 @@ impl HttpLink {
                             .await
                             .map(drop)
                     });
-                    return Ok(Taken::Answered);
+                    return Ok(Taken::Answered(None));
                 }
                 Ended::Unanswered(broken) => broken,
             };
@@ -232,17 +241,15 @@ impl HttpLink {
                     .map_or(wait, |retry| retry.min(LONGEST_RETRY)),
             )
             .await;
-            match self.get(info, &last).await {
+            match self.get(info.map(|info| &**info), &last).await {
                 Ok(response) if is_events(&response) => {
                     wait = RETRY;
-                    events.continue_with(response.into_body());
+                    events.continue_with(response.body);
                 }
                 Ok(response) => {
-                    let why = explain(response.status(), response.headers(), b"");
-                    let reason = format!(
-                        "its stream could not be taken up again: {}, {why}",
-                        response.status()
-                    );
+                    let status = response.status;
+                    let why = explain(status, &response.headers, b"");
+                    let reason = format!("its stream could not be taken up again: {status}, {why}");
                     return Err(no_answer(core, &reason));
                 }
                 Err(_) => wait = (wait * 2).min(LONGEST_RETRY), // the call's own time ends this

@@ -20,7 +20,7 @@ pub(super) async fn listen(link: Arc<HttpLink>, core: Arc<Core>) {
         let info = Arc::clone(&core.info.read());
         match link.get(Some(&info), &last).await {
             Ok(response) if is_events(&response) => {
-                let mut events = Events::new(response.into_body(), core.limits.max_bytes);
+                let mut events = Events::new(response.body, core.limits.max_bytes);
                 let begun = Instant::now();
                 let _ = pump(&core, None, &mut events).await; // however it ends, it is asked for again
                 if !events.parser.last_id().is_empty() {
@@ -34,11 +34,11 @@ pub(super) async fn listen(link: Arc<HttpLink>, core: Arc<Core>) {
                     .unwrap_or(if lasted { RETRY } else { longer(wait) })
                     .min(LONGEST_RETRY);
             }
-            Ok(response) if response.status().is_server_error() => wait = longer(wait),
+            Ok(response) if response.status.is_server_error() => wait = longer(wait),
             Err(_) => wait = longer(wait),
             Ok(response) => {
                 last.clear();
-                let gone = response.status() == StatusCode::NOT_FOUND && info.session.is_some();
+                let gone = response.status == StatusCode::NOT_FOUND && info.session.is_some();
                 drop(response);
                 if !(gone
                     && HttpLink::renew(Arc::clone(&link), Arc::clone(&core), info)

@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -36,7 +35,7 @@ pub use head::RejectedTool;
 use head::{Mirrors, opening};
 
 use crate::transport::http::{
-    Address, Client, LAST_EVENT, SESSION, VERSION, describe, explain, read_whole,
+    Address, Client, Headers, LAST_EVENT, Prepared, Response, SESSION, VERSION, explain, read_whole,
 };
 
 /// Messages without an answer that wait for their turn.
@@ -53,6 +52,8 @@ pub(super) struct HttpLink {
     client: Client,
     address: Address,
     greeting: Greeting,
+    /// The POST of a session's messages, and what it was made by. Held for one copy or assignment.
+    prepared: Mutex<Option<(Arc<ServerInfo>, Arc<Prepared>)>>,
     /// `None` once closed.
     queue: Mutex<Option<mpsc::Sender<Bytes>>>,
     /// What the answer to the running `initialize` gave as the session's id.
@@ -83,6 +84,7 @@ pub(super) fn open(
         client,
         address,
         greeting,
+        prepared: Mutex::default(),
         queue: Mutex::new(Some(queue)),
         opened: Mutex::default(),
         renewing: tokio::sync::Mutex::default(),
@@ -117,18 +119,13 @@ impl HttpLink {
     pub(super) async fn farewell(&self, core: &Core, within: Duration) {
         let info = Arc::clone(&core.info.read());
         if info.session.is_some() {
-            let request = self.request(Method::DELETE, Some(&info), Bytes::new());
-            let _ = timeout(within, self.client.send(request)).await;
+            let request = Prepared::new(self.request(Method::DELETE, Some(&info)));
+            let _ = timeout(within, self.client.send(&request, Bytes::new())).await;
         }
     }
 
-    fn request(
-        &self,
-        method: Method,
-        within: Option<&ServerInfo>,
-        body: Bytes,
-    ) -> http::Request<http_body_util::Full<Bytes>> {
-        let mut request = self.address.request(method, body);
+    fn request(&self, method: Method, within: Option<&ServerInfo>) -> Request<()> {
+        let mut request = self.address.request(method);
         if let Some(info) = within {
             let headers = request.headers_mut();
             if let Some(session) = info
@@ -148,11 +145,26 @@ impl HttpLink {
     async fn post(
         &self,
         core: &Core,
-        within: Option<&ServerInfo>,
+        within: Option<&Arc<ServerInfo>>,
         body: Bytes,
-    ) -> Result<Response<Incoming>, CallError> {
-        self.send(core, self.request(Method::POST, within, body))
-            .await
+    ) -> Result<Response, CallError> {
+        let prepared = self.posting(within);
+        self.send(core, &prepared, body).await
+    }
+
+    /// A POST to the server as it is known now; the same one as last time, mostly.
+    fn posting(&self, within: Option<&Arc<ServerInfo>>) -> Arc<Prepared> {
+        let Some(info) = within else {
+            return Arc::new(Prepared::new(self.request(Method::POST, None)));
+        };
+        if let Some((of, prepared)) = &*self.prepared.lock()
+            && Arc::ptr_eq(of, info)
+        {
+            return Arc::clone(prepared);
+        }
+        let prepared = Arc::new(Prepared::new(self.request(Method::POST, Some(info))));
+        *self.prepared.lock() = Some((Arc::clone(info), Arc::clone(&prepared)));
+        prepared
     }
 
     /// Posts a message to a modern server.
@@ -161,45 +173,42 @@ impl HttpLink {
         core: &Core,
         head: HeaderMap,
         body: Bytes,
-    ) -> Result<Response<Incoming>, CallError> {
-        let mut request = self.request(Method::POST, None, body);
+    ) -> Result<Response, CallError> {
+        let mut request = self.request(Method::POST, None);
         request.headers_mut().extend(head);
-        self.send(core, request).await
+        self.send(core, &Prepared::new(request), body).await
     }
 
     async fn send(
         &self,
         core: &Core,
-        request: http::Request<http_body_util::Full<Bytes>>,
-    ) -> Result<Response<Incoming>, CallError> {
+        prepared: &Prepared,
+        body: Bytes,
+    ) -> Result<Response, CallError> {
         self.client
-            .send(request)
+            .send(prepared, body)
             .await
-            .map_err(|error| CallError::Unreachable {
+            .map_err(|undone| CallError::Unreachable {
                 instance: core.instance.clone(),
-                reason: format!("{} at {}", describe(&error), self.address.uri),
-                sent: !error.is_connect(),
+                reason: format!("{} at {}", undone.reason, self.address.uri),
+                sent: undone.sent,
             })
     }
 
-    async fn get(
-        &self,
-        within: Option<&ServerInfo>,
-        last: &str,
-    ) -> Result<Response<Incoming>, String> {
-        let mut request = self.request(Method::GET, within, Bytes::new());
+    async fn get(&self, within: Option<&ServerInfo>, last: &str) -> Result<Response, String> {
+        let mut request = self.request(Method::GET, within);
         if !last.is_empty()
             && let Ok(last) = HeaderValue::try_from(last)
         {
             request.headers_mut().insert(LAST_EVENT, last);
         }
         self.client
-            .send(request)
+            .send(&Prepared::new(request), Bytes::new())
             .await
-            .map_err(|error| describe(&error))
+            .map_err(|undone| undone.reason)
     }
 
-    fn refused(core: &Core, status: StatusCode, headers: &HeaderMap, said: &[u8]) -> CallError {
+    fn refused(core: &Core, status: StatusCode, headers: &Headers, said: &[u8]) -> CallError {
         CallError::Http {
             instance: core.instance.clone(),
             status: status.as_u16(),
@@ -209,17 +218,14 @@ impl HttpLink {
 }
 
 /// The type of a response's content, without its parameters.
-fn kind(headers: &HeaderMap) -> &str {
-    let kind = headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
+fn kind(headers: &Headers) -> &str {
+    let kind = headers.get(&http::header::CONTENT_TYPE).unwrap_or_default();
     kind.split(';').next().unwrap_or_default().trim()
 }
 
-fn is_events(response: &Response<Incoming>) -> bool {
-    response.status() == StatusCode::OK
-        && kind(response.headers()).eq_ignore_ascii_case("text/event-stream")
+fn is_events(response: &Response) -> bool {
+    response.status == StatusCode::OK
+        && kind(&response.headers).eq_ignore_ascii_case("text/event-stream")
 }
 
 /// Sends what wants no answer, one after the other.
@@ -237,7 +243,7 @@ async fn send_queued(link: Arc<HttpLink>, core: Arc<Core>, mut queued: mpsc::Rec
         };
         // What goes wrong here shows at the next call, which has somebody to tell.
         if let Ok(Ok(response)) = timeout(ACCEPT, posting).await {
-            let _ = timeout(ACCEPT, read_whole(response.into_body(), EXPLANATION)).await;
+            let _ = timeout(ACCEPT, read_whole(response.body, EXPLANATION)).await;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use tokio::time::timeout;
 
 use super::super::call::CallError;
@@ -11,7 +11,7 @@ use super::super::core::Core;
 use super::super::handshake::shake;
 use super::super::info::ServerInfo;
 use super::{ACCEPT, EXPLANATION, HttpLink};
-use crate::transport::http::{SESSION, read_whole};
+use crate::transport::http::{Headers, Response, SESSION, read_whole};
 
 /// Whether a status, with what was said to it, means that the server does not know the session.
 pub(super) fn forgotten(status: StatusCode, said: &[u8]) -> bool {
@@ -25,13 +25,13 @@ pub(super) fn forgotten(status: StatusCode, said: &[u8]) -> bool {
 
 impl HttpLink {
     /// Keeps the session's id that the answer to `initialize` gives.
-    pub(super) fn open_session(&self, core: &Core, headers: &HeaderMap) -> Result<(), CallError> {
-        let session = match headers.get(SESSION).map(|session| session.to_str()) {
-            None => None,
-            Some(Ok(session)) if session.bytes().all(|byte| byte.is_ascii_graphic()) => {
+    pub(super) fn open_session(&self, core: &Core, headers: &Headers) -> Result<(), CallError> {
+        let session = match headers.get(&SESSION) {
+            None if !headers.has(&SESSION) => None,
+            Some(session) if session.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 Some(session.to_owned())
             }
-            Some(_) => {
+            _ => {
                 let reason = "its session id has characters that are not visible ASCII".to_owned();
                 return Err(CallError::NoAnswer {
                     instance: core.instance.clone(),
@@ -52,7 +52,7 @@ impl HttpLink {
     pub(in super::super) async fn greet(
         &self,
         core: &Core,
-        info: &ServerInfo,
+        info: &Arc<ServerInfo>,
         message: Vec<u8>,
     ) -> Result<(), CallError> {
         let response = timeout(ACCEPT, self.post(core, Some(info), message.into())).await;
@@ -60,13 +60,17 @@ impl HttpLink {
             instance: core.instance.clone(),
             after: ACCEPT,
         })??;
-        let (parts, body) = response.into_parts();
+        let Response {
+            status,
+            headers,
+            body,
+        } = response;
         let said = timeout(ACCEPT, read_whole(body, EXPLANATION)).await;
-        if parts.status.is_success() {
+        if status.is_success() {
             return Ok(());
         }
         let said = said.ok().and_then(Result::ok).unwrap_or_default();
-        Err(Self::refused(core, parts.status, &parts.headers, &said))
+        Err(Self::refused(core, status, &headers, &said))
     }
 
     /// Greets a server that has forgotten the session; whoever comes second finds it done. Boxed, as greeting is a call.

@@ -1,0 +1,182 @@
+//! The short way: messages of clients that have a session, as POSTs over HTTP/1.1, which is what nearly all of
+//! the gateway's work is.
+//!
+//! A connection begins here. As long as its requests are plainly of that kind ([`backstay_mcp::transport::posted`])
+//! and nothing is wrong with them, one task reads them out of its buffer, has them answered by the same code as
+//! everything else (`http/post.rs`), and writes each answer in one system call. At the first request that is any
+//! other, unread as it is, the connection goes to hyper and stays there: what is refused, and with which words, is
+//! decided in one place. So no limit, header or status is known here that hyper's way does not know.
+
+mod connection;
+mod head;
+mod prefixed;
+
+use std::sync::Arc;
+
+use backstay_mcp::envelope::Batch;
+use backstay_mcp::transport::posted::{Head, Posted, read};
+use backstay_mcp::version::Version;
+use backstay_mcp::{Envelope, Kind, Limits};
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(super) use connection::Ended;
+use connection::{Connection, Input};
+pub(super) use prefixed::Prefixed;
+
+use super::compress::Coding;
+use super::guard::Guard;
+use super::listener::{Draining, Peer};
+use super::mcp::Accepts;
+use super::post::{self, Answered};
+use super::{Visit, answer};
+use crate::core::Core;
+use crate::session::{Scope, Session};
+
+/// Larger bodies go the long way: they are read in pieces there.
+const MOST_BODY: usize = 64 << 10;
+const BOTH: Accepts = Accepts {
+    json: true,
+    events: true,
+};
+
+/// Where connections come in, and whose they are.
+pub(super) struct Entrance<'a> {
+    pub(super) core: &'a Arc<Core>,
+    /// None at a door that everybody may enter who can.
+    pub(super) guard: Option<&'a Guard>,
+    pub(super) visit: Visit,
+}
+
+/// A message that may be answered, and for whom.
+enum Admitted {
+    /// It opens a session.
+    Opening(Scope, Envelope),
+    Message(Arc<Session>, Envelope),
+}
+
+/// A request that was read.
+struct Request {
+    admitted: Admitted,
+    coding: Option<Coding>,
+    /// Its bytes.
+    length: usize,
+}
+
+/// What the bytes at hand are.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+enum Found {
+    Request(Request),
+    Wanting(Input),
+    Other,
+}
+
+impl Entrance<'_> {
+    /// Serves a connection until it ends, or until something comes that is not for here.
+    pub(super) async fn serve<S>(&self, stream: S, draining: &mut Draining) -> Ended<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut connection = Connection::new(stream, draining);
+        loop {
+            let request = match self.find(connection.bytes()) {
+                Found::Request(request) => request,
+                Found::Other => return connection.hand_over(),
+                Found::Wanting(input) => match connection.wait_for(input).await {
+                    Ok(()) => continue,
+                    Err(ended) => return ended,
+                },
+            };
+            connection.consume(request.length);
+            // Boxed, as a connection that waits for its next request needs no room for answering one.
+            let answering = Box::pin(self.answer(request.admitted));
+            let Some(answered) = connection.meanwhile(answering).await else {
+                return Ended::Closed;
+            };
+            if connection.answer(answered, request.coding).await.is_err() {
+                return Ended::Closed;
+            }
+        }
+    }
+
+    /// What stands at the start of some bytes.
+    fn find(&self, bytes: &[u8]) -> Found {
+        if bytes.is_empty() {
+            return Found::Wanting(Input::Head);
+        }
+        match read(bytes) {
+            Posted::Head(head) if head.body > MOST_BODY.min(self.core.config.max_body) => {
+                Found::Other
+            }
+            Posted::Head(head) => match bytes.get(head.length..head.length + head.body) {
+                None => Found::Wanting(Input::Body),
+                Some(body) => match self.admit(&head, body) {
+                    None => Found::Other,
+                    Some(admitted) => Found::Request(Request {
+                        admitted,
+                        coding: Coding::of_list(self.visit, head.encodings),
+                        length: head.length + head.body,
+                    }),
+                },
+            },
+            Posted::Wanting => Found::Wanting(Input::Head),
+            Posted::Other => Found::Other,
+        }
+    }
+
+    /// Whether a message may be answered here; none where there is anything else to say to it.
+    fn admit(&self, head: &Head<'_>, body: &[u8]) -> Option<Admitted> {
+        let core = self.core;
+        if core.published.has_hosts() || !core.is_routed() {
+            return None;
+        }
+        if let Some(guard) = self.guard
+            && !(guard.admits_host(head.host) && guard.knows(head.authorization))
+        {
+            return None;
+        }
+        if head
+            .version
+            .is_some_and(|version| version.parse::<Version>().is_err())
+        {
+            return None;
+        }
+        let scope = match head.path.strip_prefix("/mcp")? {
+            "" => Scope::Fleet,
+            service => {
+                let servers = core.servers();
+                let (service, _) = servers.get_key_value(service.strip_prefix('/')?)?;
+                Scope::Service(Arc::clone(service))
+            }
+        };
+        let limits = Limits::with_max_bytes(core.config.max_body);
+        let message = Bytes::copy_from_slice(body);
+        let Ok(Batch::One(message)) = Envelope::parse_batch(message, limits) else {
+            return None;
+        };
+        if message.kind() == Kind::Request && message.method() == "initialize" {
+            return Some(Admitted::Opening(scope, message));
+        }
+        let session = core.sessions.get(head.session?, &scope)?;
+        if let Some(Peer(address)) = self.visit.peer.and_then(Peer::of) {
+            session.speaks_from(address);
+        }
+        Some(Admitted::Message(session, message))
+    }
+
+    async fn answer(&self, admitted: Admitted) -> Answered {
+        match admitted {
+            Admitted::Opening(scope, message) => {
+                Answered::Other(Box::pin(post::open(self.core, scope, &message)).await)
+            }
+            Admitted::Message(session, message) if message.kind() == Kind::Request => {
+                post::ask(self.core, &session, BOTH, message).await
+            }
+            Admitted::Message(session, message) => {
+                post::tell(self.core, &session, &message);
+                Answered::Other(answer::empty(StatusCode::ACCEPTED))
+            }
+        }
+    }
+}
