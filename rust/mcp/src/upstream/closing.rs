@@ -205,6 +205,9 @@ impl HandshakeError {
                 "this machine does not trust its certificate; SSL_CERT_FILE names others to trust"
             }
             Self::Unreachable { .. } => "is it running, and is the address right?",
+            Self::Http { status: 401, .. } => {
+                "show it a token of yours: `headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}`; OAuth is not done for you"
+            }
             Self::Http { .. } => {
                 "check the path, the transport (`streamable-http` or `sse`) and the credentials"
             }
