@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from backstay.compliance import asking, ending, framing
 from backstay.compliance.process import Process
-from backstay.compliance.sessions import request, written
+from backstay.compliance.sessions import MODERN, dressed, request, written
 from backstay.compliance.stdio import StdioSession
 from backstay.compliance.targets import of_command
 
-from tests.fixtures.servers.conformance import PROGRESS, SPELLED
+from tests.fixtures.servers.conformance import PREFIX, PROGRESS, SPELLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,19 +33,30 @@ def call(id: str, tool: str, arguments: Any = None, **meta: Any) -> dict[str, An
     return request(id, "tools/call", params | ({"_meta": meta} if meta else {}))
 
 
+def line(session: StdioSession, message: dict[str, Any], **spelled: bytes) -> bytes:
+    """Write a request as the version has it, with places in it spelled as they are given."""
+    text = written(dressed(message, session.version))
+    for place, spelling in spelled.items():
+        assert text.count(b'"%b":0' % place.encode()) == 1
+        text = text.replace(b'"%b":0' % place.encode(), spelling)
+    return text + b"\n"
+
+
 def said(answer: dict[str, Any] | None) -> str:
     return str(answer["result"]["content"][0]["text"]) if answer and "result" in answer else f"no: {answer}"
 
 
 async def arguments_arrive_as_written(session: StdioSession) -> str:
-    line = b'{"jsonrpc":"2.0","id":"arguments","method":"tools/call","params":{"name":"received","arguments":'
-    answers = await session.ask_raw(line + ARGUMENTS + b"}}\n", ["arguments"], PATIENCE)
+    asked = line(session, call("arguments", "received", {"place": 0}), place=ARGUMENTS[1:-1])
+    answers = await session.ask_raw(asked, ["arguments"], PATIENCE)
     return "passed" if ARGUMENTS.decode() in said(answers[0] if answers else None) else "failed"
 
 
 async def metadata_arrives_as_written(session: StdioSession) -> str:
-    line = b'{"jsonrpc":"2.0","id":"meta","method":"tools/call","params":{"name":"received","_meta":'
-    answers = await session.ask_raw(line + META + b',"x-more":1.0}}\n', ["meta"], PATIENCE)
+    message = call("meta", "received", place=0)
+    message["params"]["more"] = 0
+    asked = line(session, message, place=META[1:-1], more=b'"x-more":1.0')
+    answers = await session.ask_raw(asked, ["meta"], PATIENCE)
     received = said(answers[0] if answers else None)
     return (
         "passed" if META.decode()[1:-1] in received and '"x-more":1.0' in received else f"failed: {received}"
@@ -75,7 +86,8 @@ async def progress_comes_in_order_and_before_the_answer(session: StdioSession) -
 
 async def a_cancellation_reaches_the_server_once(session: StdioSession) -> str:
     before = int(said(await session.ask(call("before", "cancelled"), PATIENCE)))
-    await session.tell(call("waiting", "wait"))
+    meta = {PREFIX + "logLevel": "info"} if session.version == MODERN else {}
+    await session.write(line(session, call("waiting", "wait", **meta)), PATIENCE)
     async with asyncio.timeout(PATIENCE):
         while (await session.messages.get())["params"].get("data") != "waiting":
             pass
@@ -104,7 +116,7 @@ async def errors_keep_their_code_and_words(session: StdioSession) -> str:
 async def many_calls_at_once_are_all_answered(session: StdioSession) -> str:
     texts = [f"text {number}" for number in range(200)]
     asked = [call(f"many-{number}", "echo", {"text": text}) for number, text in enumerate(texts)]
-    data = b"".join(written(each) + b"\n" for each in asked)
+    data = b"".join(line(session, each) for each in asked)
     answers = await session.ask_raw(data, [each["id"] for each in asked], PATIENCE)
     return "passed" if [said(each) for each in answers] == texts else f"failed: {len(answers)} answers"
 

@@ -1,9 +1,10 @@
 """The official suite's client scenarios: what a client does directly, the gateway does in its place.
 
-The scenarios of authorization (`auth/…`) are not played. They look at what an OAuth client does when a server
-refuses it: whom it asks, for which scopes, with which proof. The gateway is between two trust domains and passes
-no token from one to the other, as the specification wants it; towards a remote server it shows the headers of
-the stack file, and is no OAuth client. What it does with such a server is tried in `test_protected_servers.py`.
+The scenarios of authorization (`auth/…`) are not played. They look at what an OAuth client does when a
+server refuses it: whom it asks, for which scopes, with which proof. The gateway stands between two trust
+domains and passes no token from one to the other, as the specification wants it; towards a remote server it
+shows the headers of the stack file, and is no OAuth client. What it does with such a server is tried in
+`test_protected_servers.py`.
 """
 
 from __future__ import annotations

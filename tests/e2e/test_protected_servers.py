@@ -1,4 +1,4 @@
-"""Remote servers that want credentials: what a user is told, how they are shown, and whose are never passed on."""
+"""Remote servers that want credentials: what a user is told, how they are shown, whose never pass."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import BACKSTAY, SERVERS
 from tests.e2e import stdio_suite
-from tests.fixtures.servers.conformance import VERSIONS
+from tests.fixtures.servers.conformance import MODERN, VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fleet
 
-SERVER = [sys.executable, str(SERVERS / "conformance.py")]
+LEGACY = [sys.executable, str(SERVERS / "conformance.py")]
+SERVERS_OF = {"legacy": LEGACY, "modern": [*LEGACY, "modern"]}
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +28,18 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetFolder]
     from tests.conftest import FleetFolder
 
     fleet = FleetFolder(tmp_path_factory.mktemp("stdio"))
-    fleet.write({"fixture": {"command": SERVER, "mcp": {"transport": "stdio"}}})
+    stdio = {"transport": "stdio"}
+    fleet.write({service: {"command": command, "mcp": stdio} for service, command in SERVERS_OF.items()})
     fleet.run("up", "-d")
     yield fleet
     fleet.down()
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [*VERSIONS, MODERN])
 def test_connect_loses_nothing_that_the_server_itself_does(version: str, connected: FleetFolder) -> None:
-    direct = stdio_suite.run(SERVER, version, connected.environ)
-    command = [str(BACKSTAY), "-f", str(connected.folder / "backstay.yaml"), "connect", "fixture"]
+    service = "modern" if version == MODERN else "legacy"
+    direct = stdio_suite.run(SERVERS_OF[service], version, connected.environ)
+    command = [str(BACKSTAY), "-f", str(connected.folder / "backstay.yaml"), "connect", service]
     through = stdio_suite.run(command, version, connected.environ)
     assert through == direct
     wrong = {name: how for name, how in direct.items() if how.startswith("failed")}
