@@ -61,6 +61,7 @@ def test_a_modern_client_does_not_notice_that_its_server_is_legacy(
     assert seen["elicited"].startswith("User response: action=accept")
     assert "ada@example.org" in seen["elicited"]
     assert seen["sampled"] == "LLM response: forty-two"
+    assert seen["roots"] == "Roots: file:///home/ada"
     assert seen["read"] == "This is the content of the static text resource."
     assert seen["missing"] == -32602
     assert seen["honoured"] == {

@@ -18,7 +18,15 @@ import anyio
 import pytest
 from mcp.client.session import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import ElicitResult, ResourceUpdatedNotification, ToolListChangedNotification
+from mcp_types import (
+    CreateMessageResult,
+    ElicitResult,
+    ListRootsResult,
+    ResourceUpdatedNotification,
+    Root,
+    TextContent,
+    ToolListChangedNotification,
+)
 
 from tests.conftest import SERVERS, TESTS, FleetFolder
 from tests.e2e.waiting import eventually
@@ -89,6 +97,14 @@ class Client:
         assert params.message == "Who are you?"
         return ElicitResult(action="accept", content={"name": "Ada"})
 
+    async def sample(self, context: Any, params: Any) -> CreateMessageResult:
+        assert params.messages[0].content.text == "What?"
+        said = TextContent(type="text", text="forty-two")
+        return CreateMessageResult(role="assistant", content=said, model="none")
+
+    async def roots(self, context: Any) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri="file:///home/ada")])
+
     async def hear(self, message: Any) -> None:
         self.told.append(message)
 
@@ -119,7 +135,12 @@ async def client(fleet: FleetFolder) -> AsyncIterator[Client]:
     async with (
         streamable_http_client(f"{fleet.url}/it") as streams,
         ClientSession(
-            *streams, elicitation_callback=it.elicit, message_handler=it.hear, logging_callback=it.log
+            *streams,
+            elicitation_callback=it.elicit,
+            sampling_callback=it.sample,
+            list_roots_callback=it.roots,
+            message_handler=it.hear,
+            logging_callback=it.log,
         ) as session,
     ):
         await session.initialize()
@@ -145,6 +166,11 @@ async def test_what_it_offers_is_listed_called_and_read(fleet: FleetFolder) -> N
 async def test_a_client_is_asked_for_what_the_server_wants(fleet: FleetFolder) -> None:
     async with client(fleet) as it:
         assert await it.call("greet") == "Hello Ada"
+
+
+async def test_a_client_is_asked_for_several_things_at_once(fleet: FleetFolder) -> None:
+    async with client(fleet) as it:
+        assert await it.call("survey") == "Ada says forty-two in file:///home/ada"
 
 
 async def test_progress_and_log_messages_reach_the_call_that_asked(fleet: FleetFolder) -> None:
