@@ -94,6 +94,11 @@ test: lint test-rust test-loom instructions fuzz test-python ## All that must ho
 soak: ## 100 million operations over the core structures; memory must stay flat
 	cargo run -q --release -p backstay-benches --bin soak
 
+.PHONY: soak-gateway
+SOAK ?= 3600
+soak-gateway: setup ## Calls through the gateway for an hour, sessions opened and ended; memory must stay flat
+	$(BIN)/python benches/python/gateway --soak $(SOAK)
+
 .PHONY: memcheck
 memcheck: build ## No leak and no wrong access: a short soak, and the hand-written methods, under valgrind
 	tools/memcheck
@@ -101,7 +106,7 @@ memcheck: build ## No leak and no wrong access: a short soak, and the hand-writt
 .PHONY: test-full
 test-full: SECONDS := 600
 test-full: EXPLORE := yes
-test-full: test soak memcheck test-miri ## And what takes longer: cold installs, soaks, ten minutes of fuzzing a target
+test-full: test soak soak-gateway memcheck test-miri ## And what takes longer: cold installs, soaks, ten minutes of fuzzing a target
 	$(BIN)/pytest -q -m full
 
 # For the machine at hand, in a folder of its own: other flags would rebuild everything else.

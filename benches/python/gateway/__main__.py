@@ -9,7 +9,7 @@ or can be. `--rate` and `--delay` have calls come at a rate (open loop) and answ
 
 `--features` switches off one thing of the gateway's at a time; `--ways` has event streams, TLS, HTTP/2 and
 lists of many servers beside the plain case; `--growth` serves more and more tools, and servers; `--memory`
-opens sessions.
+opens sessions; `--soak` calls for so many seconds, and ends with 1 where memory grew or a call failed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import json
 import re
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from memory import memory
 from peer import Missing
 from peers import PEERS, upstream
 from running import Load, build, load
+from soak import soak
 from ways import features, ways
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--ways", action="store_true", help="event streams, TLS, HTTP/2, lists")
     parser.add_argument("--memory", action="store_true", help="what sessions take of it")
     parser.add_argument("--growth", action="store_true", help="what more servers and tools cost")
+    parser.add_argument("--soak", type=float, metavar="S", help="call for so long; memory must stay flat")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     unknown = set(options.peers) - set(PEERS)
@@ -62,6 +65,9 @@ def main() -> None:
         if options.growth:
             growth(Path(folder))
             return
+        if options.soak:
+            with upstream() as server:
+                sys.exit(0 if soak(Path(folder), server, options.soak) else 1)
         if options.memory:
             memory(Path(folder))
             return

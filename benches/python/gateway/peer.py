@@ -7,14 +7,13 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from running import family, stop
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
-    from pathlib import Path
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -46,9 +45,14 @@ class Peer:
     url = ""
     tool = "echo"
     token: str | None = None
-    options: Sequence[str | Path] = ()
+    options: Sequence[str] = ()
     """More of the load generator's."""
     process: subprocess.Popen[str] | None = None
+
+    def called(self, *options: str) -> Self:
+        """It, called with these options of the load generator's."""
+        self.options = [*self.options, *options]
+        return self
 
     def pids(self) -> set[int]:
         """Those whose processor time counts."""

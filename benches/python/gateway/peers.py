@@ -140,12 +140,12 @@ class ContextForge(Peer):
             "PORT": str(port),
             "DATABASE_URL": f"sqlite:///{folder}/mcp.db",
             "JWT_SECRET_KEY": secret,
-            "AUTH_REQUIRED": "false",
-            "MCP_CLIENT_AUTH_ENABLED": "false",
+            "PLATFORM_ADMIN_EMAIL": "admin@example.com",
             "MCPGATEWAY_UI_ENABLED": "false",
             "MCPGATEWAY_ADMIN_API_ENABLED": "false",
             "SSRF_ALLOW_LOCALHOST": "true",
             "SSRF_ALLOW_PRIVATE_NETWORKS": "true",
+            "RATE_LIMITING_ENABLED": "false",
             "CACHE_TYPE": "memory",
             "LOG_LEVEL": "ERROR",
         }
@@ -158,15 +158,22 @@ class ContextForge(Peer):
         )
         self.url = f"{at}/health"
         self._until_up()
+        words = ["-m", "mcpgateway.utils.create_jwt_token", "--admin", "--exp", "600"]
+        words += ["--username", "admin@example.com", "--secret", secret]
+        made = subprocess.run([python, *words], env=environ, cwd=folder, text=True, capture_output=True)
+        self.token = made.stdout.strip().rpartition("\n")[2]
         register = {"name": "s", "url": server, "transport": "STREAMABLEHTTP"}
         request = urllib.request.Request(
-            f"{at}/gateways", json.dumps(register).encode(), {"Content-Type": "application/json"}
+            f"{at}/gateways",
+            json.dumps(register).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"},
         )
         try:
             urllib.request.urlopen(request, timeout=60).close()
         except OSError as error:
+            said = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
             self.close()
-            raise Missing(f"the server cannot be registered: {error}") from None
+            raise Missing(f"the server cannot be registered: {error} {said}") from None
         self.url = f"{at}/mcp/"
         self.wait()
 

@@ -34,12 +34,6 @@ class Direct(Peer):
         self.url = server
 
 
-def with_options(peer: Peer, *options: str) -> Peer:
-    """A peer that is called with these options of the load generator's."""
-    peer.options = [*peer.options, *options]
-    return peer
-
-
 def features() -> Iterator[tuple[str, Kind]]:
     """One thing off at a time; and an answer looked for in the cache, in vain and not."""
 
@@ -48,7 +42,7 @@ def features() -> Iterator[tuple[str, Kind]]:
 
     def cached(*options: str) -> Kind:
         def start(folder: Path, server: str, delay: int) -> Peer:
-            return with_options(Backstay(folder, server, delay, over="http", cache=True), *options)
+            return Backstay(folder, server, delay, over="http", cache=True).called(*options)
 
         return start
 
@@ -63,14 +57,14 @@ def ways(events: str) -> Iterator[tuple[str, Kind]]:
 
     def plain(*options: str) -> Kind:
         def start(folder: Path, server: str, _: int) -> Peer:
-            return with_options(Backstay(folder, server, over="http"), *options)
+            return Backstay(folder, server, over="http").called(*options)
 
         return start
 
     def lists(servers: int, tools: int) -> Kind:
         def start(folder: Path, server: str, _: int) -> Peer:
             fleet = Backstay(folder, server, over="stdio", servers=servers, tools=tools)
-            return with_options(fleet, "--method", "tools/list")
+            return fleet.called("--method", "tools/list")
 
         return start
 
@@ -97,6 +91,6 @@ def secured(*options: str) -> Kind:
         key.chmod(0o600)
         authority.cert_pem.write_to_path(root)
         fleet = Backstay(folder, server, over="http", certificate=(certificate, key))
-        return with_options(fleet, "--ca", str(root), *options)
+        return fleet.called("--ca", str(root), *options)
 
     return start

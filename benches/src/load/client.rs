@@ -25,6 +25,8 @@ pub(super) enum Client {
         call: Vec<u8>,
         /// Where its number is, if each call has another.
         number: Option<usize>,
+        /// What ends it, if it is to be.
+        end: Option<Vec<u8>>,
     },
     Http2 {
         connection: http2::Connection,
@@ -60,6 +62,7 @@ impl Client {
             connection,
             call,
             number,
+            end: options.end.then(|| http1::end(options, session)),
         })
     }
 
@@ -77,6 +80,19 @@ impl Client {
         Ok(Self::Http2 { connection, call })
     }
 
+    /// Ends the session, where that is asked for.
+    pub(super) async fn end(self) {
+        if let Self::Http1 {
+            mut connection,
+            end: Some(end),
+            ..
+        } = self
+        {
+            // Who does not answer has forgotten it too.
+            let _ = connection.ask(&end).await;
+        }
+    }
+
     /// One call; false where its answer is no result.
     pub(super) async fn make(&mut self) -> io::Result<bool> {
         match self {
@@ -84,6 +100,7 @@ impl Client {
                 connection,
                 call,
                 number,
+                ..
             } => {
                 if let Some(at) = *number {
                     let next = format!("{:012}", NEXT.fetch_add(1, Ordering::Relaxed));

@@ -10,8 +10,17 @@ use super::options::Options;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A request as bytes; the body is what it ends with.
+/// A message as bytes; the body is what it ends with.
 pub(super) fn request(options: &Options, session: &str, body: &str) -> Vec<u8> {
+    with_method("POST", options, session, body)
+}
+
+/// The end of a session as bytes.
+pub(super) fn end(options: &Options, session: &str) -> Vec<u8> {
+    with_method("DELETE", options, session, "")
+}
+
+fn with_method(method: &str, options: &Options, session: &str, body: &str) -> Vec<u8> {
     let session = if session.is_empty() {
         String::new()
     } else {
@@ -22,7 +31,7 @@ pub(super) fn request(options: &Options, session: &str, body: &str) -> Vec<u8> {
         .as_ref()
         .map(|token| format!("authorization: Bearer {token}\r\n"));
     format!(
-        "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n{session}{}content-length: {}\r\n\r\n{body}",
+        "{method} {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n{session}{}content-length: {}\r\n\r\n{body}",
         options.path,
         options.address,
         token.unwrap_or_default(),

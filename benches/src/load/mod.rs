@@ -140,6 +140,7 @@ async fn closed_loop(mut client: Client, window: Window) -> Tally {
     loop {
         let began = Instant::now();
         if began >= window.end {
+            client.end().await;
             return tally;
         }
         let made = client.make().await;
@@ -167,5 +168,6 @@ async fn open_loop(mut client: Client, window: Window, first: Instant, every: Du
         }
         due += every;
     }
+    client.end().await;
     tally
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// How the program is called.
 pub const USAGE: &str =
     "load URL TOOL [--sessions N] [--seconds S] [--warmup S] [--rate R] [--token T] [--bytes N]
-     [--arguments JSON] [--method METHOD] [--http2] [--ca FILE] [--vary] [--hold]";
+     [--arguments JSON] [--method METHOD] [--http2] [--ca FILE] [--vary] [--hold] [--end]";
 
 /// Sessions that share a connection over HTTP/2.
 pub(super) const SESSIONS_A_CONNECTION: usize = 64;
@@ -45,6 +45,8 @@ pub struct Options {
     pub vary: bool,
     /// Whether to wait for the end of standard input before sessions are let go.
     pub hold: bool,
+    /// Whether sessions are ended when the calls are over.
+    pub end: bool,
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Options {
             ca: None,
             vary: false,
             hold: false,
+            end: false,
         };
         while let Some(option) = words.next() {
             let mut value = || words.next().expect("a value after this option");
@@ -91,6 +94,7 @@ impl Options {
                 "--ca" => options.ca = Some(value().into()),
                 "--http2" => options.http2 = true,
                 "--vary" => options.vary = true,
+                "--end" => options.end = true,
                 "--hold" => options.hold = true,
                 other => panic!("there is no option {other}\n{USAGE}"),
             }
