@@ -43,6 +43,37 @@ def test_another_self_is_refused() -> None:
             method(3, *arguments)  # type: ignore[operator]
 
 
+def test_brackets_find_what_is_there_and_say_what_is_not() -> None:
+    face: Any = Cache
+    cache = Cache[object, object](2)
+    cache["a key"] = "its value"
+    assert cache["a key"] == cache["".join(["a ", "key"])] == "its value"
+    with pytest.raises(KeyError) as caught:
+        cache["another"]
+    assert caught.value.args == ("another",)
+    with pytest.raises(TypeError, match="unhashable"):
+        cache[[]]
+    with pytest.raises(TypeError):
+        face.__getitem__(3, "a key")
+
+
+def test_caches_that_go_leave_their_class_as_it_was() -> None:
+    def use() -> None:
+        for _ in range(50):
+            cache = Cache[str, object](2)
+            cache["itself"] = cache
+            assert cache["itself"] is cache
+
+    use()
+    gc.collect()
+    before = sys.getrefcount(Cache)
+    use()
+    gc.collect()
+    assert sys.getrefcount(Cache) == before
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Mine", (Cache,), {})
+
+
 def test_what_is_not_the_plain_case_means_what_it_always_meant() -> None:
     class Name(str):
         __slots__ = ()
@@ -151,6 +182,9 @@ def test_calling_leaves_no_reference_behind() -> None:
             cache.get(key)
             cache.get("none", value)
             cache.get_or_set(key, loader)
+            cache[key], cache["".join(["some", " key"])]
+            with pytest.raises(KeyError):
+                cache["none"]
             ledger.hold(key, SOME)
             ledger.release(key)
             ledger.reserve(key, SOME).release()

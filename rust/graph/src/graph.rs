@@ -11,7 +11,7 @@ use crate::{Condition, GraphError, Node};
 const HOLES: usize = 1024;
 
 /// How many names are looked up side by side.
-const ABREAST: usize = 128;
+const ABREAST: usize = 64;
 
 /// Few services have more dependencies than this.
 const DEPENDENCIES: usize = 8;

@@ -14,7 +14,7 @@ use crate::head::Head;
 use crate::table::{Likely, Table};
 
 /// How many names [`Names::intern_all`] looks up side by side.
-const ABREAST: usize = 128;
+const ABREAST: usize = 64;
 
 /// Numbered names. A number stays a name's own until the name is forgotten, and is not used again.
 #[derive(Debug, Clone)]
@@ -105,10 +105,12 @@ impl Names {
     /// for.
     pub(crate) fn intern_all(&mut self, names: &[&str], numbers: &mut Vec<Node>) {
         self.table.reserve(1);
-        numbers.reserve(names.len());
+        let first = numbers.len();
+        numbers.resize(first + names.len(), Node::known(0));
+        let numbers = numbers[first..].chunks_mut(ABREAST);
         let mut asked = [REPEATED; ABREAST];
-        for names in names.chunks(ABREAST) {
-            let first = numbers.len();
+        for (names, numbers) in names.chunks(ABREAST).zip(numbers) {
+            let asked = &mut asked[..names.len()];
             let (mut two_before, mut before) = (Head::NONE, Head::NONE);
             for (asked, name) in asked.iter_mut().zip(names) {
                 let head = Head::of(name.as_bytes());
@@ -117,15 +119,12 @@ impl Names {
                 } else {
                     let tag = self.tag(head, name);
                     self.table.fetch(tag);
-                    Asked {
-                        head,
-                        tag,
-                        likely: Likely::NONE,
-                    }
+                    let likely = Likely::NONE;
+                    Asked { head, tag, likely }
                 };
                 (two_before, before) = (before, head);
             }
-            for asked in &mut asked[..names.len()] {
+            for asked in asked.iter_mut() {
                 if asked.likely != Likely::REPEATED {
                     asked.likely = self.table.likely(asked.tag);
                     if let Some(node) = asked.likely.node() {
@@ -133,14 +132,15 @@ impl Names {
                     }
                 }
             }
-            for (at, (&asked, name)) in asked.iter().zip(names).enumerate() {
-                let Asked { head, tag, likely } = asked;
-                let node = match likely.node() {
-                    _ if likely == Likely::REPEATED => numbers[first + at - 2],
+            let (mut two_before, mut before) = (Node::known(0), Node::known(0));
+            for ((asked, name), number) in asked.iter().zip(names).zip(numbers) {
+                let Asked { head, tag, likely } = *asked;
+                *number = match likely.node() {
+                    _ if likely == Likely::REPEATED => two_before,
                     Some(node) if self.is_it(node, head, name) => node,
                     _ => self.intern_unlikely(tag, head, name),
                 };
-                numbers.push(node);
+                (two_before, before) = (before, *number);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! and the rest of the mapping, stands on this in `python/backstay/cache.py`.
 
 mod ahead;
+mod brackets;
 mod entries;
 mod keys;
 mod quick;
@@ -29,7 +30,7 @@ pub(crate) use stats::CacheStats;
 use time::lifetime;
 
 /// A bounded cache of any objects by any hashable keys: `backstay.Cache`, which adds the rest of a mapping.
-#[pyclass(frozen, weakref, mapping, module = "backstay.cache")]
+#[pyclass(frozen, weakref, mapping, subclass, module = "backstay.cache")]
 pub(crate) struct CacheCore {
     /// Taken for one operation.
     shelf: Attached<Objects>,

@@ -266,8 +266,13 @@ const FLAGS: c_int = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
 
 /// Put a quick method in the place of the one that PyO3 made.
 pub(crate) fn quicken<M: Quick>(py: Python<'_>) -> PyResult<()> {
-    let class = py.get_type::<M::Class>();
-    let made = replace(&class, M::NAME, FLAGS, |pointer| {
+    quicken_in::<M>(&py.get_type::<M::Class>())
+}
+
+/// The same in a class that stands on PyO3's.
+pub(crate) fn quicken_in<M: Quick>(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    let made = replace(class, M::NAME, FLAGS, |pointer| {
         pointer.PyCFunctionFastWithKeywords = enter::<M>;
     })?;
     // Once: a second interpreter in this process would find it set, and PyO3 refuses such.
@@ -372,14 +377,14 @@ unsafe extern "C" fn enter_plain<M: Plain>(
 
 #[cold]
 #[inline(never)]
-fn raise(py: Python<'_>, error: PyErr) -> *mut ffi::PyObject {
+pub(crate) fn raise(py: Python<'_>, error: PyErr) -> *mut ffi::PyObject {
     error.restore(py);
     ptr::null_mut()
 }
 
 #[cold]
 #[inline(never)]
-fn panicked(py: Python<'_>, payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
+pub(crate) fn panicked(py: Python<'_>, payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("panic from Rust code").to_owned();

@@ -69,7 +69,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         crate::attached::demand_lock(py)?;
-        crate::cache::quicken_all(py)?;
+        crate::cache::quicken_all(module)?;
         crate::ledger::quicken_all(py)?;
         crate::ports::quicken_all(py)?;
         crate::metrics::quicken_all(py)

@@ -2,16 +2,19 @@
 
 use pyo3::prelude::*;
 
-use super::CacheCore;
 use super::ahead::or_load;
-use crate::fast::{Answer, Arguments, none, quick, quicken};
+use super::{CacheCore, brackets};
+use crate::fast::{Answer, Arguments, none, quick, quicken_in};
 
 quick!(Get, CacheCore, "get", get);
 quick!(GetOrSet, CacheCore, "get_or_set", get_or_set);
 
-pub(crate) fn quicken_all(py: Python<'_>) -> PyResult<()> {
-    quicken::<Get>(py)?;
-    quicken::<GetOrSet>(py)
+/// Put the class with quick ways in the place of the one that PyO3 made.
+pub(crate) fn quicken_all(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let class = brackets::class(module.py())?;
+    quicken_in::<Get>(&class)?;
+    quicken_in::<GetOrSet>(&class)?;
+    module.setattr("CacheCore", class)
 }
 
 #[inline]

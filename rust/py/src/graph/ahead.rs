@@ -107,22 +107,30 @@ impl<'a, 'py> Ahead<'a, 'py> {
     }
 }
 
-/// The text of an end, where it stands.
+/// The text of an end, where it stands. None: it has none, and [`refusal`] says why.
 #[inline]
-pub(super) fn text<'a>(end: End<'a, '_>) -> PyResult<&'a str> {
-    let name = match end.cast_exact::<PyString>() {
-        Ok(name) => name,
-        Err(_) => end.cast::<PyString>()?,
-    };
+pub(super) fn text<'a>(end: End<'a, '_>) -> Option<&'a str> {
+    if end.cast_exact::<PyString>().is_err() && end.cast::<PyString>().is_err() {
+        return None;
+    }
     let mut length = 0;
     // SAFETY: a `str`, which keeps its text in UTF-8 as long as it lives, and it is borrowed as long as that.
     unsafe {
-        let text = ffi::PyUnicode_AsUTF8AndSize(name.as_ptr(), &raw mut length);
+        let text = ffi::PyUnicode_AsUTF8AndSize(end.as_ptr(), &raw mut length);
         if text.is_null() {
-            return Err(PyErr::fetch(end.py()));
+            return None;
         }
         let bytes = slice::from_raw_parts(text.cast(), length.cast_unsigned());
-        Ok(std::str::from_utf8_unchecked(bytes))
+        Some(std::str::from_utf8_unchecked(bytes))
+    }
+}
+
+/// Why an end had no text just now.
+#[cold]
+pub(super) fn refusal(end: End<'_, '_>) -> PyErr {
+    match end.cast::<PyString>() {
+        Ok(_) => PyErr::fetch(end.py()),
+        Err(other) => other.into(),
     }
 }
 

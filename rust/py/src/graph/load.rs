@@ -50,7 +50,8 @@ impl<'a> Load<'a> {
     /// Find the nodes of a block's ends by their names.
     fn by_name(&mut self, ends: &[End<'a, '_>]) -> PyResult<()> {
         for &end in ends {
-            self.texts.push(ahead::text(end)?);
+            let text = ahead::text(end).ok_or_else(|| ahead::refusal(end))?;
+            self.texts.push(text);
         }
         let before = self.state.graph.bound();
         self.state.graph.add_all(&self.texts, &mut self.nodes);
@@ -74,7 +75,8 @@ impl<'a> Load<'a> {
         let unknown: Vec<usize> = (0..ends.len()).filter(|&at| found[at].is_none()).collect();
         if !unknown.is_empty() {
             for &at in &unknown {
-                self.texts.push(ahead::text(ends[at])?);
+                let text = ahead::text(ends[at]).ok_or_else(|| ahead::refusal(ends[at]))?;
+                self.texts.push(text);
             }
             self.state.graph.add_all(&self.texts, &mut self.nodes);
             for ((at, &node), text) in unknown.into_iter().zip(&self.nodes).zip(&self.texts) {
