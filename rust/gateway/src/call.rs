@@ -1,13 +1,15 @@
 //! One request of a client on its way through the gateway, and where what belongs to it goes.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use backstay_mcp::modern::meta::ModernMeta;
 use backstay_mcp::{CallSink, CallTag, Envelope, ModernCall, RawJson, Rewrite, Upstream, Version};
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::log_level::LogLevel;
@@ -25,11 +27,13 @@ pub(crate) struct Call {
     streams: bool,
     /// The answer's stream, from the first message before the answer on.
     stream: OnceLock<Arc<EventStream>>,
-    opened: Notify,
+    /// Woken when there is one.
+    opened: AtomicWaker,
     /// The connection it went out on. Held for one copy or assignment.
     upstream: Mutex<Option<Arc<Upstream>>>,
     cancelled: AtomicBool,
-    cancel: Notify,
+    /// Woken when it is cancelled.
+    cancel: AtomicWaker,
     /// What its server asks of the client. Held for one copy or assignment.
     asking: Mutex<Asking>,
     /// Only of a modern client's: the requests that it makes for this one call.
@@ -78,10 +82,10 @@ impl Call {
             tag,
             streams,
             stream: OnceLock::new(),
-            opened: Notify::new(),
+            opened: AtomicWaker::new(),
             upstream: Mutex::default(),
             cancelled: AtomicBool::new(false),
-            cancel: Notify::new(),
+            cancel: AtomicWaker::new(),
             asking: Mutex::default(),
             rounds,
         })
@@ -120,7 +124,7 @@ impl Call {
             }
             stream
         });
-        self.opened.notify_one();
+        self.opened.wake();
         stream
     }
 
@@ -143,14 +147,13 @@ impl Call {
         self.streams
     }
 
-    /// Waits until the answer has become a stream.
-    pub(crate) async fn streaming(&self) -> Arc<EventStream> {
-        loop {
-            if let Some(stream) = self.stream.get() {
-                return Arc::clone(stream);
-            }
-            self.opened.notified().await;
+    /// The answer's stream, once it has become one. One task may wait for it.
+    pub(crate) fn poll_stream(&self, cx: &mut Context<'_>) -> Poll<Arc<EventStream>> {
+        if self.stream.get().is_none() {
+            self.opened.register(cx.waker());
         }
+        // Looked at after registering, so that no opening is missed.
+        self.stream().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// What a modern server is told with this call: who asks and can do what, and which log messages it wants. A modern
@@ -193,7 +196,7 @@ impl Call {
     /// Ends it here.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        self.cancel.notify_one();
+        self.cancel.wake();
     }
 
     /// Whether the client called it off.
@@ -201,11 +204,19 @@ impl Call {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// Waits until the client calls it off.
+    /// Waits until the client calls it off. One task may.
     pub(crate) async fn called_off(&self) {
-        while !self.is_called_off() {
-            self.cancel.notified().await;
-        }
+        poll_fn(|cx| {
+            if !self.is_called_off() {
+                self.cancel.register(cx.waker());
+            }
+            if self.is_called_off() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gateway's HTTP: who is let in, and where each path leads.
 
 pub(crate) mod answer;
+mod asking;
 mod body;
 mod compress;
 mod forward;

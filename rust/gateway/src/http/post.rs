@@ -9,10 +9,7 @@
     reason = "the error is the answer, and it is on its way out"
 )]
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use backstay_mcp::envelope::Batch;
@@ -25,6 +22,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::answer::{self, SESSION_ID};
+use super::asking::{Asking, Finish};
 use super::body::Body;
 use super::listener::Peer;
 use super::mcp::{Accepts, session};
@@ -33,7 +31,7 @@ use crate::call::Call;
 use crate::core::Core;
 use crate::fault;
 use crate::requests::{self, Answer, Unopened};
-use crate::session::{Busy, Keep, Lasting, Scope, Session};
+use crate::session::{Busy, Lasting, Scope, Session};
 
 /// An answer that takes longer becomes a stream, before anything between takes the connection for dead.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -77,8 +75,7 @@ pub(super) async fn serve(
             }
             match messages {
                 Batch::One(message) if message.kind() == Kind::Request => {
-                    let answered = ask(core, &session, accepts, message).await;
-                    answered.into_response()
+                    ask(core, &session, accepts, message).await
                 }
                 Batch::One(message) => {
                     tell(core, &session, &message);
@@ -206,89 +203,25 @@ pub(super) fn tell(core: &Arc<Core>, session: &Arc<Session>, message: &Envelope)
     }
 }
 
-/// What a request is answered with.
-pub(super) enum Answered {
-    /// JSON, in pieces that are sent one after the other.
-    Json([Bytes; 3]),
-    Other(Response<Body>),
-}
-
-impl Answered {
-    pub(super) fn into_response(self) -> Response<Body> {
-        match self {
-            Self::Json(pieces) => answer::pieces(pieces),
-            Self::Other(response) => response,
-        }
-    }
-}
-
 /// Answers a request of a session.
-pub(super) async fn ask(
+async fn ask(
     core: &Arc<Core>,
     session: &Arc<Session>,
     accepts: Accepts,
     message: Envelope,
-) -> Answered {
-    let call = match begin(core, session, &message, accepts.events) {
-        Ok(call) => call,
-        Err((status, error)) => {
-            let answer = answer::error(status, message.id().as_ref(), &error);
-            return Answered::Other(if status == StatusCode::TOO_MANY_REQUESTS {
-                answer::later(answer, 1)
-            } else {
-                answer
-            });
-        }
+) -> Response<Body> {
+    let mut asking = match Asking::begin(core, session, accepts, message) {
+        Ok(asking) => asking,
+        Err(answered) => return answered.into_response(),
     };
-    if !accepts.json {
-        call.open();
-    }
-    let mut answered = Finish::new({
-        let (core, call) = (Arc::clone(core), Arc::clone(&call));
-        async move {
-            let answer = requests::answer(&core, &call, &message).await;
-            call.session.end(&call.id);
-            answer
-        }
-    });
-    let stream = tokio::select! {
-        biased;
-        answer = &mut answered => {
-            // What came before the answer, came on a stream; then the answer does too.
-            if let Some(stream) = call.stream() {
-                finish(&call, &stream, answer);
-                return Answered::Other(answer::events(stream.read(0)));
-            }
-            return match answer {
-                Answer::Whole(bytes) | Answer::Failed(bytes, _) => {
-                    Answered::Json([bytes, Bytes::new(), Bytes::new()])
-                }
-                Answer::Pieces(pieces) => Answered::Json(pieces),
-                Answer::Refused(refused) => Answered::Other(answer::refused(*refused)),
-                Answer::Nothing => {
-                    let stream = call.open();
-                    session.close_stream(stream);
-                    Answered::Other(answer::events(stream.read(0)))
-                }
-            };
-        }
-        stream = call.streaming(), if accepts.events => stream,
-        () = tokio::time::sleep(LONG), if accepts.events => Arc::clone(call.open()),
+    let answered = match tokio::time::timeout(LONG, &mut asking).await {
+        Ok(answered) => answered,
+        Err(_) => match asking.takes_long() {
+            Some(answered) => answered,
+            None => asking.await,
+        },
     };
-    let reader = stream.read(0);
-    tokio::spawn(async move {
-        let answer = answered.await;
-        finish(&call, &stream, answer);
-    });
-    Answered::Other(answer::events(reader))
-}
-
-fn finish(call: &Call, stream: &crate::session::EventStream, answer: Answer) {
-    let bytes = answer.into_bytes();
-    if !bytes.is_empty() {
-        stream.push(&bytes, Keep::Always);
-    }
-    call.session.close_stream(stream);
+    answered.into_response()
 }
 
 pub(super) fn begin(
@@ -363,39 +296,6 @@ async fn batch(
         StatusCode::OK,
         [b"[".as_slice(), &answers.join(b",".as_slice()), b"]"].concat(),
     )
-}
-
-/// Runs to its end even when nobody waits for it any more.
-struct Finish<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
-
-impl<T: Send + 'static> Finish<T> {
-    fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Some(Box::pin(future)))
-    }
-}
-
-impl<T: Send + 'static> Future for Finish<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(future) = &mut self.0 else {
-            return Poll::Pending;
-        };
-        let polled = future.as_mut().poll(cx);
-        if polled.is_ready() {
-            self.0 = None;
-        }
-        polled
-    }
-}
-
-impl<T: Send + 'static> Drop for Finish<T> {
-    fn drop(&mut self) {
-        if let (Some(future), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current())
-        {
-            runtime.spawn(future);
-        }
-    }
 }
 
 /// What the future takes that answers one request.

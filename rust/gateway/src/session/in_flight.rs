@@ -4,11 +4,13 @@
 //! connection of its own. So a cancellation of what is not in flight is kept for a moment. It may also be of a request
 //! that has just ended, whose id no client uses again in its session.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::HashMap;
 use backstay_mcp::RawJson;
 use tokio::time::Instant;
 

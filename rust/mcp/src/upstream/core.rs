@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::call::{CallError, CallTag, Reply};
 use super::closing::{CloseReason, Printed, Unended};
@@ -27,6 +27,8 @@ pub(super) struct Core {
     pub(super) instance: String,
     pub(super) limits: Limits,
     pub(super) pending: Pending,
+    /// Wakes whoever looks after the time of calls. See [`super::watch`].
+    pub(super) sooner: Arc<Notify>,
     pub(super) link: Link,
     pub(super) inbound: Arc<dyn Inbound>,
     /// Replaced only when an HTTP session is renewed; read for each call's version.
@@ -98,6 +100,7 @@ impl Core {
             instance: shared.instance,
             limits: shared.limits,
             pending: Pending::new(shared.generation),
+            sooner: Arc::default(),
             link,
             inbound,
             info: RwLock::new(Arc::new(ServerInfo::unknown())),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt as _;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::call::{CallError, CallSink, CallTag, ModernCall, Outgoing, Reply};
 use super::closing::CloseReason;
@@ -14,6 +14,7 @@ use super::core::Core;
 use super::handshake::DISCOVER;
 use super::link::Link;
 use super::pending::Entered;
+use super::watch;
 use crate::envelope::{Edit, Rewrite};
 use crate::jsonrpc;
 use crate::modern::meta::ModernMeta;
@@ -27,6 +28,26 @@ pub(super) struct Patience {
     pub(super) silence: Duration,
     /// At all.
     pub(super) total: Duration,
+}
+
+impl Patience {
+    /// When it ends for a call that began and was heard of last then; none where it never does.
+    pub(super) fn end(self, begun: Instant, heard: Instant) -> Option<Instant> {
+        let ends = [
+            heard.checked_add(self.silence),
+            begun.checked_add(self.total),
+        ];
+        ends.into_iter().flatten().min()
+    }
+
+    /// Which of the two was too long.
+    pub(super) fn exceeded(self, heard: Instant, now: Instant) -> Duration {
+        if now.duration_since(heard) >= self.silence {
+            self.silence
+        } else {
+            self.total
+        }
+    }
 }
 
 /// What a transport comes to that had to do something for an answer: perhaps the answer itself.
@@ -58,24 +79,28 @@ impl Core {
         message: &Outgoing<'_>,
         patience: Patience,
     ) -> Result<Reply, CallError> {
-        let entered = self.enter(message, None, None)?;
-        self.carry(entered, message, None, patience).await
+        let entered = self.enter(message, None, None, patience)?;
+        self.carry(entered, message, None).await
     }
 
     /// Gives a request its id. It is to be [carried](Core::carry) at once.
     pub(super) fn enter(
-        &self,
+        self: &Arc<Self>,
         message: &Outgoing<'_>,
         tag: Option<CallTag>,
         sink: Option<Arc<dyn CallSink>>,
+        patience: Patience,
     ) -> Result<Entered, CallError> {
         let token = match message {
             Outgoing::Forward { envelope, .. } => envelope.progress_token(),
             Outgoing::New { .. } => None,
         };
-        self.pending
-            .enter(tag, sink, token)
-            .map_err(|reason| self.closed_error(reason, false))
+        let entered = self
+            .pending
+            .enter(tag, sink, token, patience)
+            .map_err(|reason| self.closed_error(reason, false))?;
+        watch::see_to(self, entered.watch);
+        Ok(entered)
     }
 
     /// Sends a request that has its id and waits for its answer.
@@ -84,7 +109,6 @@ impl Core {
         entered: Entered,
         message: &Outgoing<'_>,
         modern: Option<&ModernCall>,
-        patience: Patience,
     ) -> Result<Reply, CallError> {
         let id = entered.id;
         // "The `initialize` request MUST NOT be cancelled by clients."
@@ -121,7 +145,7 @@ impl Core {
                     })
                     .map_err(|refused| self.refused(refused))?;
                 in_flight.farewell = gone;
-                self.wait(entered, patience, pin!(pending())).await
+                self.wait(entered, pin!(pending())).await
             }
             Link::Http(link) if is_modern => {
                 // The end of the response's stream calls it off, so that there is nothing to say.
@@ -130,7 +154,7 @@ impl Core {
                 let body = self.sized(body)?;
                 let head = link.head(message, &body, modern);
                 let mut drive = Box::pin(link.ask(self, id, body, head));
-                let waiting = Box::pin(self.wait(entered, patience, drive.as_mut()));
+                let waiting = Box::pin(self.wait(entered, drive.as_mut()));
                 waiting.await
             }
             Link::Http(link) => {
@@ -138,13 +162,13 @@ impl Core {
                 in_flight.farewell = gone;
                 // Boxed: a call over pipes would have to have room for it.
                 let mut drive = Box::pin(link.call(self, id, body, opens));
-                self.wait(entered, patience, drive.as_mut()).await
+                self.wait(entered, drive.as_mut()).await
             }
             Link::Sse(link) => {
                 let body = self.write(message, id)?;
                 in_flight.farewell = gone;
-                let drive = pin!(link.call(self, body).map_ok(|()| None));
-                self.wait(entered, patience, drive).await
+                let mut drive = Box::pin(link.call(self, body).map_ok(|()| None));
+                self.wait(entered, drive.as_mut()).await
             }
         };
         in_flight.farewell = match outcome {
@@ -169,18 +193,15 @@ impl Core {
         Ok(body)
     }
 
-    /// Waits for an answer while `drive` does what the transport needs for it. It comes pinned, as by value it would
-    /// be kept twice.
+    /// Waits for an answer, or the end of the time for it, while `drive` does what the transport needs. It comes pinned,
+    /// as by value it would be kept twice.
     async fn wait(
         &self,
         entered: Entered,
-        patience: Patience,
         mut drive: Pin<&mut impl Future<Output = Driven>>,
     ) -> Result<Reply, CallError> {
-        let Entered { id, mut answer } = entered;
+        let mut answer = entered.answer;
         let mut driving = true;
-        let begun = Instant::now();
-        let mut alarm = pin!(sleep(patience.silence.min(patience.total)));
         loop {
             tokio::select! {
                 biased;
@@ -192,16 +213,6 @@ impl Core {
                         return Ok(reply);
                     }
                     driving = false;
-                }
-                () = &mut alarm => {
-                    let silence = self.pending.silence(id).unwrap_or_default();
-                    let total = begun.elapsed();
-                    if silence >= patience.silence || total >= patience.total {
-                        let after = if silence >= patience.silence { patience.silence } else { patience.total };
-                        return Err(CallError::TimedOut { instance: self.instance.clone(), after });
-                    }
-                    let next = patience.silence.saturating_sub(silence).min(patience.total.saturating_sub(total));
-                    alarm.as_mut().reset(Instant::now() + next);
                 }
             }
         }

@@ -24,6 +24,7 @@ mod pending;
 mod serving;
 mod subscription;
 mod translate;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -186,11 +187,10 @@ impl Upstream {
             // Boxed: every call's future would have to have room for it.
             return Box::pin(self.call_modern(call, patience)).await;
         }
-        let entered = self.core.enter(&call.message, call.tag, call.sink)?;
-        let outcome = self
+        let entered = self
             .core
-            .carry(entered, &call.message, None, patience)
-            .await;
+            .enter(&call.message, call.tag, call.sink, patience)?;
+        let outcome = self.core.carry(entered, &call.message, None).await;
         if let Ok(reply) = &outcome
             && reply.is_error()
         {

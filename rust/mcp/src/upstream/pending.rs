@@ -1,15 +1,14 @@
 //! Calls in flight: who waits for which id.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use ahash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::call::{CallError, CallSink, CallTag, Reply};
 use super::closing::CloseReason;
+use super::exchange::Patience;
 use crate::raw::RawJson;
 
 /// An id of ours: a counter over eight bits of the daemon's generation. Small, so that a server that reads
@@ -31,16 +30,49 @@ struct Table {
     /// How many calls each client session has in flight, and the last of them.
     sessions: HashMap<u64, (usize, CallTag)>,
     closed: Option<CloseReason>,
+    /// When somebody looks next for calls that have had their time; none while nobody does.
+    watched: Option<Instant>,
 }
 
 struct Waiting {
-    answer: oneshot::Sender<Result<Reply, CallError>>,
+    /// Gone when its time was over: it is in flight until its caller has told the server so.
+    answer: Option<oneshot::Sender<Result<Reply, CallError>>>,
     sink: Option<Arc<dyn CallSink>>,
     /// The client's own progress token.
     token: Option<RawJson>,
     tag: Option<CallTag>,
+    begun: Instant,
     /// When it was sent, or when it last reported progress.
     heard: Instant,
+    patience: Patience,
+}
+
+impl Waiting {
+    /// Whether its time is over, if it was heard of then.
+    fn is_over(&self, heard: Instant, now: Instant) -> bool {
+        let end = self.patience.end(self.begun, heard);
+        end.is_some_and(|end| end <= now)
+    }
+
+    /// Gives the caller, who may have gone, its answer. False where it has had one.
+    fn end(self, outcome: impl FnOnce() -> Result<Reply, CallError>) -> bool {
+        let Some(answer) = self.answer else {
+            return false;
+        };
+        let _ = answer.send(outcome());
+        true
+    }
+}
+
+/// What is to be done about the time of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Nothing: somebody looks in time.
+    Kept,
+    /// Whoever looks is to look again sooner.
+    Sooner,
+    /// Nobody looks.
+    Needed,
 }
 
 /// Who hears of a call's progress, and the progress token it goes by there.
@@ -49,6 +81,7 @@ pub(super) type Listener = (Arc<dyn CallSink>, RawJson);
 /// A call that was entered.
 pub(super) struct Entered {
     pub(super) id: u64,
+    pub(super) watch: Watch,
     pub(super) answer: oneshot::Receiver<Result<Reply, CallError>>,
 }
 
@@ -83,6 +116,7 @@ impl Pending {
         tag: Option<CallTag>,
         sink: Option<Arc<dyn CallSink>>,
         token: Option<RawJson>,
+        patience: Patience,
     ) -> Result<Entered, CloseReason> {
         let (sender, answer) = oneshot::channel();
         let mut table = self.table.lock();
@@ -91,22 +125,33 @@ impl Pending {
         }
         table.counter += 1;
         let id = table.counter << GENERATION_BITS | self.generation;
+        let now = Instant::now();
         table.calls.insert(
             id,
             Waiting {
-                answer: sender,
+                answer: Some(sender),
                 sink,
                 token,
                 tag,
-                heard: Instant::now(),
+                begun: now,
+                heard: now,
+                patience,
             },
         );
+        let watch = match (patience.end(now, now), table.watched) {
+            (None, _) => Watch::Kept,
+            (Some(end), Some(next)) if end >= next => Watch::Kept,
+            (Some(end), before) => {
+                table.watched = Some(end);
+                before.map_or(Watch::Needed, |_| Watch::Sooner)
+            }
+        };
         if let Some(tag) = tag {
             table.tags.insert(tag, id);
             let session = table.sessions.entry(tag.session).or_insert((0, tag));
             *session = (session.0 + 1, tag);
         }
-        Ok(Entered { id, answer })
+        Ok(Entered { id, watch, answer })
     }
 
     /// Ends a call with its answer. Who asked may have gone.
@@ -119,8 +164,11 @@ impl Pending {
         let waiting = number.and_then(|id| self.table.lock().take(id));
         match (waiting, number) {
             (Some(waiting), Some(id)) => {
-                let _ = waiting.answer.send(outcome());
-                Ok(id)
+                if waiting.end(outcome) {
+                    Ok(id)
+                } else {
+                    Err(Stray::Late)
+                }
             }
             (_, number) => Err(number.map_or(Stray::Unknown, |id| self.stray(id))),
         }
@@ -138,7 +186,7 @@ impl Pending {
             let id = *table.tags.get(&tag)?;
             (id, table.take(id)?)
         };
-        let _ = waiting.answer.send(Err(CallError::Cancelled));
+        waiting.end(|| Err(CallError::Cancelled));
         Some(id)
     }
 
@@ -156,15 +204,48 @@ impl Pending {
         self.table.lock().calls.get(&id)?.sink.clone()
     }
 
-    /// How long ago the call was last heard of, or its client was last asked something for it.
-    pub(super) fn silence(&self, id: u64) -> Option<Duration> {
-        let (heard, sink) = {
+    /// When somebody has to look for calls that have had their time; none where no call's time ends.
+    pub(super) fn watched(&self) -> Option<Instant> {
+        self.table.lock().watched
+    }
+
+    /// Ends the calls that have had their time, and says when to look again; none when there is no need to.
+    pub(super) fn expire(&self, instance: &str, now: Instant) -> Option<Instant> {
+        let due: Vec<_> = {
             let table = self.table.lock();
-            let waiting = table.calls.get(&id)?;
-            (waiting.heard.elapsed(), waiting.sink.clone())
+            let timed = table.calls.iter().filter(|(_, one)| one.answer.is_some());
+            timed
+                .filter(|(_, one)| one.is_over(one.heard, now))
+                .map(|(id, one)| (*id, one.sink.clone()))
+                .collect()
         };
-        let asked = sink.and_then(|sink| sink.asked());
-        Some(asked.map_or(heard, |asked| heard.min(asked)))
+        // Foreign code, so not under the lock. A server that waits for its client is not silent.
+        let due = due.into_iter().map(|(id, sink)| {
+            let asked = sink.and_then(|sink| sink.asked());
+            (id, asked.and_then(|ago| now.checked_sub(ago)))
+        });
+        let due: Vec<_> = due.collect();
+        let mut table = self.table.lock();
+        for (id, asked) in due {
+            let Some(one) = table.calls.get_mut(&id) else {
+                continue;
+            };
+            one.heard = asked.map_or(one.heard, |asked| asked.max(one.heard));
+            if one.is_over(one.heard, now)
+                && let Some(answer) = one.answer.take()
+            {
+                let late = CallError::TimedOut {
+                    instance: instance.to_owned(),
+                    after: one.patience.exceeded(one.heard, now),
+                };
+                let _ = answer.send(Err(late));
+            }
+        }
+        let waiting = table.calls.values().filter(|one| one.answer.is_some());
+        table.watched = waiting
+            .filter_map(|one| one.patience.end(one.begun, one.heard))
+            .min();
+        table.watched
     }
 
     /// Reads a spelled id as that of a call in flight; else says whose it is.
@@ -217,11 +298,13 @@ impl Pending {
             std::mem::take(&mut table.calls)
         };
         for (_, waiting) in calls {
-            let _ = waiting.answer.send(Err(CallError::Closed {
-                instance: instance.to_owned(),
-                reason: reason.clone(),
-                sent: true,
-            }));
+            waiting.end(|| {
+                Err(CallError::Closed {
+                    instance: instance.to_owned(),
+                    reason: reason.clone(),
+                    sent: true,
+                })
+            });
         }
         true
     }
@@ -288,10 +371,55 @@ fn id_number(raw: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn tag(session: u64, call: u64) -> CallTag {
         CallTag { session, call }
+    }
+
+    const PATIENT: Patience = Patience {
+        silence: Duration::from_secs(60),
+        total: Duration::from_secs(600),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_has_its_time_and_no_more() {
+        let pending = Pending::new(0);
+        let enter = |silence| {
+            let patience = Patience {
+                silence: Duration::from_secs(silence),
+                total: Duration::from_secs(10),
+            };
+            let entered = pending.enter(None, None, None, patience);
+            entered.unwrap_or_else(|_| panic!("closed"))
+        };
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let (mut long, mut short, later) = (enter(5), enter(2), enter(5));
+        let watch = [long.watch, short.watch, later.watch];
+        assert_eq!(watch, [Watch::Needed, Watch::Sooner, Watch::Kept]);
+        assert_eq!(pending.watched(), Some(at(2)));
+        assert_eq!(pending.expire("files.1", at(2)), Some(at(5)));
+        let timed_out = |outcome| matches!(outcome, Ok(Err(CallError::TimedOut { .. })));
+        assert!(timed_out(short.answer.try_recv()));
+        // Until its caller has left, the server may be told.
+        assert!(pending.leave(short.id));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let token = RawJson::number(long.id);
+        assert_eq!(pending.progress(token.as_bytes()).map(drop), Ok(()));
+        assert_eq!(pending.expire("files.1", at(5)), Some(at(9)));
+        assert!(pending.leave(later.id));
+        assert!(long.answer.try_recv().is_err());
+        // However often it is heard of, it ends at last.
+        for _ in 0..2 {
+            tokio::time::advance(Duration::from_secs(3)).await;
+            assert_eq!(pending.progress(token.as_bytes()).map(drop), Ok(()));
+        }
+        assert_eq!(pending.expire("files.1", at(10)), None);
+        assert!(timed_out(long.answer.try_recv()));
+        assert_eq!(pending.answer(token.as_bytes(), gone), Err(Stray::Late));
     }
 
     fn gone() -> Result<Reply, CallError> {
@@ -302,11 +430,11 @@ mod tests {
     fn ids_tell_their_generation() {
         let (former, ours) = (Pending::new(1), Pending::new(258));
         let old = former
-            .enter(None, None, None)
+            .enter(None, None, None, PATIENT)
             .unwrap_or_else(|_| panic!("closed"))
             .id;
         let new = ours
-            .enter(None, None, None)
+            .enter(None, None, None, PATIENT)
             .unwrap_or_else(|_| panic!("closed"))
             .id;
         assert_eq!((old, new), (257, 258));
@@ -335,7 +463,7 @@ mod tests {
         let pending = Pending::new(0);
         let enter = |tag| {
             pending
-                .enter(tag, None, None)
+                .enter(tag, None, None, PATIENT)
                 .unwrap_or_else(|_| panic!("closed"))
         };
         assert_eq!(pending.only_session(), None);
@@ -360,7 +488,7 @@ mod tests {
     fn a_closed_table_ends_what_waits_and_what_comes() {
         let pending = Pending::new(0);
         let mut waiting = pending
-            .enter(None, None, None)
+            .enter(None, None, None, PATIENT)
             .unwrap_or_else(|_| panic!("closed"));
         assert!(pending.close("files.1", &CloseReason::StdoutClosed));
         assert!(!pending.close("files.1", &CloseReason::Closed));
@@ -369,7 +497,7 @@ mod tests {
             Ok(Err(CallError::Closed { .. }))
         ));
         assert_eq!(
-            pending.enter(None, None, None).err(),
+            pending.enter(None, None, None, PATIENT).err(),
             Some(CloseReason::StdoutClosed)
         );
     }

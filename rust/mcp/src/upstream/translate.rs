@@ -81,12 +81,12 @@ impl Upstream {
             ..
         } = call;
         let modern = modern.as_deref();
-        let entered = self.core.enter(&message, tag, sink.clone())?;
-        let reply = self.core.carry(entered, &message, modern, patience).await?;
+        let entered = self.core.enter(&message, tag, sink.clone(), patience)?;
+        let reply = self.core.carry(entered, &message, modern).await?;
         let reply = if self.should_relearn(&message, &reply) && self.relearn().await {
             // "The client SHOULD call `tools/list` …, then retry the original request with the appropriate headers."
-            let entered = self.core.enter(&message, tag, sink)?;
-            self.core.carry(entered, &message, modern, patience).await?
+            let entered = self.core.enter(&message, tag, sink, patience)?;
+            self.core.carry(entered, &message, modern).await?
         } else {
             reply
         };

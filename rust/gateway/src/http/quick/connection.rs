@@ -12,10 +12,11 @@ use hyper::body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::super::asking::{Answered, Asking};
 use super::super::body::Body;
 use super::super::compress::{Coding, compress};
 use super::super::listener::{Draining, HEADER_TIME};
-use super::super::post::{Answered, BODY_TIME};
+use super::super::post::{BODY_TIME, LONG};
 use super::head;
 use super::prefixed::Prefixed;
 
@@ -122,20 +123,20 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
     }
 
-    /// Waits for `future`; none where the client goes away before.
-    pub(super) async fn meanwhile<T>(
-        &mut self,
-        mut future: Pin<Box<impl Future<Output = T>>>,
-    ) -> Option<T> {
+    /// Waits for an answer; none where the client goes away before.
+    pub(super) async fn wait_with(&mut self, mut asking: Asking) -> Option<Answered> {
+        self.due = Instant::now() + LONG;
         poll_fn(|cx| {
-            if let Poll::Ready(outcome) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
+            if let Poll::Ready(answered) = Pin::new(&mut asking).poll(cx) {
+                return Poll::Ready(Some(answered));
             }
             if self.is_gone(cx) {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
+                return Poll::Ready(None);
             }
+            if self.is_late(cx) {
+                return Poll::Ready(asking.takes_long());
+            }
+            Poll::Pending
         })
         .await
     }

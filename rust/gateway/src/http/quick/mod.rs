@@ -25,11 +25,12 @@ pub(super) use connection::Ended;
 use connection::{Connection, Input};
 pub(super) use prefixed::Prefixed;
 
+use super::asking::Asking;
 use super::compress::Coding;
 use super::guard::Guard;
 use super::listener::{Draining, Peer};
 use super::mcp::Accepts;
-use super::post::{self, Answered};
+use super::post;
 use super::{Visit, answer};
 use crate::core::Core;
 use crate::session::{Scope, Session};
@@ -89,9 +90,24 @@ impl Entrance<'_> {
                 },
             };
             connection.consume(request.length);
-            // Boxed, as a connection that waits for its next request needs no room for answering one.
-            let answering = Box::pin(self.answer(request.admitted));
-            let Some(answered) = connection.meanwhile(answering).await else {
+            let answered = match request.admitted {
+                Admitted::Opening(scope, message) => {
+                    // Boxed: seldom, and a connection should have no room for it.
+                    let opening = Box::pin(post::open(self.core, scope, &message));
+                    Some(opening.await.into())
+                }
+                Admitted::Message(session, message) if message.kind() == Kind::Request => {
+                    match Asking::begin(self.core, &session, BOTH, message) {
+                        Ok(asking) => connection.wait_with(asking).await,
+                        Err(answered) => Some(answered),
+                    }
+                }
+                Admitted::Message(session, message) => {
+                    post::tell(self.core, &session, &message);
+                    Some(answer::empty(StatusCode::ACCEPTED).into())
+                }
+            };
+            let Some(answered) = answered else {
                 return Ended::Closed;
             };
             if connection.answer(answered, request.coding).await.is_err() {
@@ -163,20 +179,5 @@ impl Entrance<'_> {
             session.speaks_from(address);
         }
         Some(Admitted::Message(session, message))
-    }
-
-    async fn answer(&self, admitted: Admitted) -> Answered {
-        match admitted {
-            Admitted::Opening(scope, message) => {
-                Answered::Other(Box::pin(post::open(self.core, scope, &message)).await)
-            }
-            Admitted::Message(session, message) if message.kind() == Kind::Request => {
-                post::ask(self.core, &session, BOTH, message).await
-            }
-            Admitted::Message(session, message) => {
-                post::tell(self.core, &session, &message);
-                Answered::Other(answer::empty(StatusCode::ACCEPTED))
-            }
-        }
     }
 }

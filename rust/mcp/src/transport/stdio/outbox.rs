@@ -103,6 +103,9 @@ impl Outbox {
         let mut batch = Vec::new();
         loop {
             self.wake.notified().await;
+            // Whoever is ready to send something does so first: then one system call carries it all, and wakes the
+            // server once.
+            tokio::task::yield_now().await;
             loop {
                 let closed = {
                     let mut waiting = self.waiting.lock();

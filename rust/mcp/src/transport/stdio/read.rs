@@ -2,8 +2,11 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_immediate;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use super::skim::Skim;
@@ -74,20 +77,20 @@ impl Reader {
             if self.buffer.capacity() - self.buffer.len() < CHUNK / 8 {
                 self.buffer.reserve(CHUNK);
             }
-            match self.pipe.try_read_buf(&mut self.buffer) {
-                Ok(0) => return Ok(self.rest()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.buffer.is_empty() {
-                        self.buffer = BytesMut::new(); // a server that says nothing costs nothing
-                    } else {
-                        unended(&self.buffer);
-                    }
-                    self.pipe.readable().await?;
+            // A read that does not fill the buffer has emptied the pipe, as tokio knows too: it asks no second time.
+            let read = poll_immediate(pin!(self.pipe.read_buf(&mut self.buffer))).await;
+            if let Some(read) = read {
+                if read? == 0 {
+                    return Ok(self.rest());
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                continue;
             }
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new(); // a server that says nothing costs nothing
+            } else {
+                unended(&self.buffer);
+            }
+            self.pipe.readable().await?;
         }
     }
 

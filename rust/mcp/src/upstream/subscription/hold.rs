@@ -105,7 +105,7 @@ async fn listen(core: Arc<Core>, params: Option<RawJson>, tell: oneshot::Sender<
         method: LISTEN,
         params,
     };
-    let Ok(entered) = core.enter(&message, None, None) else {
+    let Ok(entered) = core.enter(&message, None, None, FOREVER) else {
         return Ended::Closed;
     };
     let id = entered.id;
@@ -113,7 +113,7 @@ async fn listen(core: Arc<Core>, params: Option<RawJson>, tell: oneshot::Sender<
     subscription.live.lock().push(id);
     let _live = Live { subscription, id };
     let _ = tell.send(id);
-    match core.carry(entered, &message, None, FOREVER).await {
+    match core.carry(entered, &message, None).await {
         Ok(reply) => reply.outcome().map_or_else(
             |error| Ended::Refused(RpcError::read(&error)),
             |_| Ended::Over,

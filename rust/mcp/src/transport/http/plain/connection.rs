@@ -83,8 +83,15 @@ impl Connection {
     pub(super) async fn ask(&mut self, head: &[u8], body: &[u8]) -> Result<(Head, Bytes), Broken> {
         let parts = [IoSlice::new(head), IoSlice::new(body)];
         let all = head.len() + body.len();
-        let written =
-            poll_fn(|cx| Pin::new(&mut self.stream).poll_write_vectored(cx, &parts)).await;
+        let written = poll_fn(|cx| {
+            let stream = Pin::new(&mut self.stream);
+            if body.is_empty() {
+                stream.poll_write(cx, head)
+            } else {
+                stream.poll_write_vectored(cx, &parts)
+            }
+        })
+        .await;
         match written {
             Ok(written) if written == all => {}
             // Boxed: most requests are one write.

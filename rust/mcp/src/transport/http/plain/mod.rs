@@ -29,6 +29,8 @@ use super::body::Body;
 use super::client::{Prepared, Response, Undone};
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// Larger bodies are not copied to be one piece with their head.
+const JOINED: usize = 16 << 10;
 /// What the length of a body takes in a head.
 const LENGTH: usize = 48;
 
@@ -41,9 +43,15 @@ pub(crate) struct Plain {
 impl Plain {
     /// Sends a request and waits for the beginning of its answer.
     pub(crate) async fn send(&self, prepared: &Prepared, body: Bytes) -> Result<Response, Undone> {
-        let mut head = Vec::with_capacity(prepared.head.len() + LENGTH);
+        let joined = if body.len() <= JOINED { body.len() } else { 0 };
+        let mut head = Vec::with_capacity(prepared.head.len() + LENGTH + joined);
         head.extend_from_slice(&prepared.head);
         head::finish(prepared.request.method(), body.len(), &mut head);
+        let mut body = body;
+        if body.len() <= JOINED {
+            head.extend_from_slice(&body);
+            body.clear();
+        }
         loop {
             let (connection, used) = match self.pool.take() {
                 Some(connection) => (connection, true),
