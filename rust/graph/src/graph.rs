@@ -10,7 +10,7 @@ use crate::{Condition, GraphError, Node};
 /// With more holes than this among the numbers, and than services, these are numbered anew.
 const HOLES: usize = 1024;
 
-/// How many names are looked up side by side.
+/// How many names, two an edge, are looked up side by side.
 const ABREAST: usize = 64;
 
 /// Few services have more dependencies than this.
@@ -49,20 +49,26 @@ impl Graph {
 
     /// A graph from pairs of a service and what it depends on.
     pub fn from_edges<'a>(edges: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let edges = edges.into_iter();
         let mut graph = Self::new();
-        let mut edges = edges.into_iter().flat_map(|(service, on)| [service, on]);
-        graph.reserve(edges.size_hint().0 / 2);
+        graph.reserve(edges.size_hint().0);
         let (mut names, mut nodes) = (Vec::with_capacity(ABREAST), Vec::new());
-        loop {
-            names.clear();
-            names.extend(edges.by_ref().take(ABREAST));
-            if names.is_empty() {
-                return graph;
+        for (service, on) in edges {
+            names.extend([service, on]);
+            if names.len() == ABREAST {
+                graph.depend_by_name(&names, &mut nodes);
+                names.clear();
             }
-            nodes.clear();
-            graph.add_all(&names, &mut nodes);
-            graph.depend_all(nodes.chunks_exact(2).map(|pair| (pair[0], pair[1])));
         }
+        graph.depend_by_name(&names, &mut nodes);
+        graph
+    }
+
+    /// Note the dependencies of each two names; `nodes` is room for their numbers.
+    fn depend_by_name(&mut self, names: &[&str], nodes: &mut Vec<Node>) {
+        nodes.clear();
+        self.add_all(names, nodes);
+        self.depend_all(nodes.chunks_exact(2).map(|pair| (pair[0], pair[1])));
     }
 
     /// Make room for more dependencies, and for the services that so many are mostly between.

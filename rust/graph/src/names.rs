@@ -205,6 +205,8 @@ impl Names {
         self.table = table;
         let gone = gone?;
         self.gone[gone.index()] = true;
+        // No name is that of this number any more, should anyone come to ask.
+        self.heads[gone.index()] = Head::NONE;
         self.known -= 1;
         Some(gone)
     }
