@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZES = (100, 1000, 10_000)
-ALONE = "import backstay.daemon.main, sys; print(flush=True); sys.stdin.read()"
+ALONE = "import backstay.daemon.__main__, sys; print(flush=True); sys.stdin.read()"
 """The daemon's Python with all that it imports, and nothing done."""
 
 
