@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+import pytest
+from backstay.config.loading import load
 from backstay.deploy import actions as act
 from backstay.deploy.admission import LeaseBook
 from backstay.deploy.inputs import Change
 from backstay.deploy.observe import service_state
+from backstay.deploy.routing import RouteTable
 from backstay.deploy.simulation import Simulation
 from backstay.deploy.state import (
     Condition,
@@ -31,6 +36,11 @@ from backstay.ledger import Ledger, Ports
 from hypothesis import HealthCheck, given, settings
 from hypothesis import Phase as HypothesisPhase
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from backstay.config import Service
+    from backstay.deploy.state import Fleet
+    from backstay.engines.spec import Routes
 
 MANY = settings(
     max_examples=int(os.environ.get("BACKSTAY_EXAMPLES", "60")),
@@ -155,6 +165,14 @@ def plots(draw: st.DrawFn) -> Plot:
     )
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """A server over stdio, whatever its name."""
+    file = tmp_path_factory.mktemp("stack") / "backstay.yaml"
+    file.write_text("services: {a: {command: x, mcp: {transport: stdio}}}")
+    return load([file], environ={}).services["a"]
+
+
 def running(simulation: Simulation) -> dict[str, int]:
     return {
         name: run.spec.revision
@@ -203,6 +221,37 @@ def test_every_deploy_ends_and_names_what_is_not_as_asked(plot: Plot):
             assert found.stage in (Stage.SETTLED, Stage.WAITING)
         assert result.ok == (not result.failed and not result.waiting)
         assert set(simulation.fleet.services) == set(wanted)
+
+
+@MANY
+@given(plots(), st.booleans())
+def test_the_gateway_is_given_all_that_changed(server: Service, plot: Plot, atomic: bool):
+    """A table that makes only what has changed is the one made of the whole fleet anew."""
+    kept, last, served = RouteTable(), None, {}
+
+    def table(of: RouteTable, fleet: Fleet) -> Routes:
+        return of.of(fleet, None, lambda *_: server, lambda _: {}, lambda *_: {}, lambda *_: None)
+
+    def watch(simulation: Simulation, action: act.Action) -> None:
+        nonlocal last
+        if not isinstance(action, act.Route):
+            return
+        found, whole = table(kept, simulation.fleet), table(RouteTable(), simulation.fleet)
+        assert found == whole
+        told = json.loads(found.dump(since=last))
+        if last is None:
+            served.clear()
+        for name in told.get("gone", ()):
+            del served[name]
+        served.update({route["service"]: route for route in told["servers"]})
+        assert served == {route["service"]: route for route in json.loads(whole.dump())["servers"]}
+        last = found
+
+    simulation = plot.simulation()
+    simulation.watch = watch
+    simulation.up(plot.first, atomic=atomic)
+    simulation.up(plot.second, atomic=atomic)
+    simulation.rest(600)
 
 
 @MANY

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backstay.config.templates import TemplateError
 from backstay.deploy import build
-from backstay.deploy.routing import routes
+from backstay.deploy.routing import RouteTable
 from backstay.deploy.state import Instance
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Blueprints:
         self.gateway_url = gateway_url
         self.eras: Eras | None = None
         self._book = book
+        self._table = RouteTable()
 
     def config_of(self, service: str, number: int) -> Service | None:
         """Give the configuration of a revision."""
@@ -92,7 +93,7 @@ class Blueprints:
             except (TemplateError, OSError, KeyError):
                 return {}  # the start of the instance says what is missing
 
-        return routes(fleet, self.stack, self.config_of, self._book.ports, headers, self._era)
+        return self._table.of(fleet, self.stack, self.config_of, self._book.ports, headers, self._era)
 
     def _era(self, service: Service, number: int) -> str | None:
         return self.eras.of(service, self._launched(service.name, number)) if self.eras else None

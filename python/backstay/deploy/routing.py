@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,40 +19,76 @@ if TYPE_CHECKING:
     from backstay.config.models import Publish
     from backstay.deploy.state import Service as Found
 
-__all__ = ["routes"]
+__all__ = ["RouteTable"]
 
 
-def routes(
-    fleet: Fleet,
-    stack: Stack | None,
-    config: Callable[[str, int], Service | None],
-    ports: Callable[[str], Mapping[str, int]],
-    headers: Callable[[Service, str], dict[str, str]],
-    era: Callable[[Service, int], str | None],
-) -> Routes:
-    """Give the whole table.
+class RouteTable:
+    """The routes by service, each made anew only when its service has changed.
 
     An instance is in it from before it starts, so that the gateway shakes hands as soon as it can, until
     before it is asked to end. How it is reached is as its revision says (`config`); how the server is shown
     to clients is as the stack file says now, whichever revision runs.
     """
-    servers = []
-    published = []
-    for found in fleet.services.values():
+
+    def __init__(self) -> None:
+        self._stack: Stack | None = None
+        self._made: dict[str, _Made] = {}
+
+    def of(
+        self,
+        fleet: Fleet,
+        stack: Stack | None,
+        config: Callable[[str, int], Service | None],
+        ports: Callable[[str], Mapping[str, int]],
+        headers: Callable[[Service, str], dict[str, str]],
+        era: Callable[[Service, int], str | None],
+    ) -> Routes:
+        """Give the whole table. What has not changed is the same object as before."""
+        if stack is not self._stack:
+            self._stack, self._made = stack, {}
+        made, self._made = self._made, {}
+        for name, found in fleet.services.items():
+            known = made.get(name)
+            # Headers may name other services' ports.
+            if known is None or known.found is not found or (known.server and known.server.has_headers):
+                known = self._make(found, config, ports, headers, era)
+            self._made[name] = known
+        return Routes(
+            tuple(made.server for made in self._made.values() if made.server),
+            tuple(made.published for made in self._made.values() if made.published),
+            _kept(stack) if stack else None,
+            fleet=stack.name if stack else "",
+        )
+
+    def _make(
+        self,
+        found: Found,
+        config: Callable[[str, int], Service | None],
+        ports: Callable[[str], Mapping[str, int]],
+        headers: Callable[[Service, str], dict[str, str]],
+        era: Callable[[Service, int], str | None],
+    ) -> _Made:
         if found.target is None or found.goal is Goal.STOP:
-            continue
+            return _Made(found)
+        stack = self._stack
         serving = [i for i in found.instances.values() if i.phase.alive and i.phase is not Phase.STOPPING]
         shown = stack.services.get(found.name) if stack else None
+        published = None
         if shown is not None and shown.publish is not None:
-            published.append(_published(shown, shown.publish, serving, stack, config, ports))
-        if not found.target.revision.server:
-            continue
-        route = _route(found, serving, stack, config, ports, headers, era)
-        if route is not None:
-            servers.append(route)
-    return Routes(
-        tuple(servers), tuple(published), _kept(stack) if stack else None, fleet=stack.name if stack else ""
-    )
+            published = _published(shown, shown.publish, serving, stack, config, ports)
+        server = None
+        if found.target.revision.server:
+            server = _route(found, serving, stack, config, ports, headers, era)
+        return _Made(found, server, published)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made of a service as it was `found`."""
+
+    found: Found
+    server: ServerRoute | None = None
+    published: Published | None = None
 
 
 def _published(

@@ -31,6 +31,7 @@ class LocalEngine:
     def __init__(self, core: Daemon, keeper: Path) -> None:
         self._core = core
         self._keeper = keeper
+        self._routes: Routes | None = None
         self._deliver: Deliver | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -59,7 +60,8 @@ class LocalEngine:
 
     def set_routes(self, routes: Routes) -> None:
         """Tell the gateway which instances serve."""
-        self._core.set_routes(routes.dump())
+        self._core.set_routes(routes.dump(since=self._routes))
+        self._routes = routes
 
     def connect(self, instance: str) -> None:
         """Have the gateway shake hands with a server over HTTP."""

@@ -161,6 +161,11 @@ class ServerRoute:
     traffic: Traffic | None = None
     cache: Cache | None = None
 
+    @property
+    def has_headers(self) -> bool:
+        """Whether an instance is sent headers of its own."""
+        return any(instance.headers for instance in self.instances)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -199,6 +204,16 @@ class Routes:
     fleet: str = ""
     """The fleet's name, as clients are shown it."""
 
-    def dump(self) -> bytes:
-        """Write it as Rust reads it."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+    def dump(self, since: Routes | None = None) -> bytes:
+        """Write it as Rust reads it: whole, or what has changed `since` another was given."""
+        table: dict[str, Any] = {"cache": self.cache, "fleet": self.fleet}
+        if since is None:
+            table |= {"servers": self.servers, "published": self.published}
+        else:
+            before = {route.service: route for route in since.servers}
+            # By identity: what was looked at again is given again, as the gateway may wait for it.
+            table["servers"] = [r for r in self.servers if before.pop(r.service, None) is not r]
+            table["gone"] = list(before)
+            if since.published != self.published:
+                table["published"] = self.published
+        return json.dumps(table, separators=(",", ":"), default=asdict).encode()

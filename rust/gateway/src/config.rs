@@ -84,7 +84,7 @@ impl GatewayConfig {
     }
 }
 
-/// Everything the gateway is to serve. What is not in it is let go.
+/// What the gateway is to serve: everything, or what has changed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Routes {
@@ -93,9 +93,12 @@ pub struct Routes {
     pub fleet: String,
     /// The servers, in any order.
     pub servers: Vec<ServerRoute>,
-    /// Plain services that clients reach through it, in any order.
+    /// Servers that are let go while those that are not named stay. Without it, all that are not named are.
     #[serde(default)]
-    pub published: Vec<PublishedRoute>,
+    pub gone: Option<Vec<String>>,
+    /// All plain services that clients reach through it, in any order; none where they stay as they are.
+    #[serde(default)]
+    pub published: Option<Vec<PublishedRoute>>,
     /// What the answers that are kept have in common.
     #[serde(default, deserialize_with = "or_default")]
     pub cache: CacheConfig,

@@ -141,7 +141,7 @@ impl Daemon {
         self.order(Order::Remove(instance))
     }
 
-    /// Serve these servers and no others: `Routes` as JSON.
+    /// Serve these servers, and no others unless it says what has changed: `Routes` as JSON.
     fn set_routes(&self, py: Python<'_>, routes: &[u8]) -> PyResult<()> {
         let routes: Routes = parse(routes)?;
         py.detach(|| self.wiring.set_routes(routes));

@@ -9,20 +9,31 @@ use crate::config::{Routes, ServerRoute};
 use crate::core::{Core, Servers};
 
 impl Core {
-    /// Serves these servers and no others. Instances that stay keep their connections; new ones shake
+    /// Serves these servers, and no others unless others stay. Instances that stay keep their connections; new ones shake
     /// hands when their pipes are attached, or when they are connected.
     pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
         self.set_fleet(&routes.fleet);
         self.answers.configure(routes.cache, &self.runtime);
         let before = self.servers();
-        let mut after = Servers::new();
-        self.published.set(&self.metrics, routes.published);
+        let (mut after, published) = match routes.gone {
+            None => (Servers::new(), Some(routes.published.unwrap_or_default())),
+            Some(gone) => {
+                let mut after = (*before).clone();
+                after.retain(|service, _| !gone.iter().any(|gone| **gone == **service));
+                (after, routes.published)
+            }
+        };
+        if let Some(published) = published {
+            self.published.set(&self.metrics, published);
+        }
+        let mut current = Vec::with_capacity(routes.servers.len());
         for route in routes.servers {
             let server = match before.get(route.service.as_str()) {
                 Some(server) if server.route().transport == route.transport => Arc::clone(server),
                 _ => Server::new(route.clone()),
             };
             self.update(&server, route);
+            current.push(Arc::clone(&server));
             after.insert(Arc::clone(&server.service), server);
         }
         for (service, server) in before.iter() {
@@ -38,7 +49,6 @@ impl Core {
                 }
             }
         }
-        let current: Vec<_> = after.values().cloned().collect();
         self.set_servers(after);
         for server in current {
             self.publish_server(&server);

@@ -24,6 +24,7 @@ mod pool;
 mod published;
 mod replaced;
 mod restart;
+mod routes;
 mod second_level;
 mod support;
 mod traffic;

@@ -428,6 +428,7 @@ async fn an_address_of_its_own_speaks_tls_and_takes_a_renewed_certificate() {
     let own: Vec<_> = routes
         .published
         .iter()
+        .flatten()
         .filter_map(backstay_gateway::PublishedRoute::own_address)
         .collect();
     house.gateway.set_routes(routes);

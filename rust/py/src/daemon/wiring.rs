@@ -219,12 +219,17 @@ impl Wiring {
     /// Publishes these and nothing else: what is routed at once, what needs a socket of its own when the keeper
     /// has given it.
     pub(super) fn set_routes(&self, routes: Routes) {
-        let wanted: Vec<_> = routes
-            .published
-            .iter()
-            .filter_map(PublishedRoute::own_address)
-            .collect();
+        let wanted: Option<Vec<_>> = match (&routes.published, &routes.gone) {
+            (None, Some(_)) => None,
+            (published, _) => {
+                let published = published.iter().flatten();
+                Some(published.filter_map(PublishedRoute::own_address).collect())
+            }
+        };
         self.gateway.set_routes(routes);
+        let Some(wanted) = wanted else {
+            return;
+        };
         // Routes are given often, addresses change seldom. The order waits where no keeper is there yet.
         let mut asked = self.addresses.lock();
         if asked.as_ref() != Some(&wanted) {
