@@ -33,6 +33,7 @@ pub mod jsonrpc;
 pub mod list;
 pub mod modern;
 mod raw;
+mod sequence;
 pub mod sse;
 pub mod transport;
 pub mod upstream;
@@ -41,6 +42,7 @@ pub mod version;
 pub use envelope::{Edit, Envelope, EnvelopeError, Kind, Limits, Rewrite};
 pub use jsonrpc::RpcError;
 pub use raw::RawJson;
+pub use sequence::BySequence;
 pub use upstream::{
     Call, CallError, CallSink, CallTag, CloseReason, Endpoint, HandshakeError, Inbound, ModernCall,
     Outgoing, Pipes, RejectedTool, Reply, ServerInfo, Target, Upstream, UpstreamConfig,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backstay_mcp::{Era, Upstream};
+use backstay_mcp::{BySequence, Era, Upstream};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
@@ -65,7 +65,7 @@ pub(crate) struct Instance {
     /// Held while a session's own connection is made.
     pub(super) shaking: tokio::sync::Mutex<()>,
     /// What is in flight, by the call's number. Held for one map operation.
-    calls: Mutex<HashMap<u64, Arc<Call>, ahash::RandomState>>,
+    calls: Mutex<BySequence<Arc<Call>>>,
     pub(crate) refreshing: Refreshing,
     /// Milliseconds before the next try; reset when a connection is made.
     pause: AtomicU64,

@@ -9,7 +9,7 @@ mod stream;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use backstay_mcp::{Era, RawJson, Version};
@@ -78,6 +78,8 @@ pub(crate) struct Session {
     fleeting: bool,
     /// Milliseconds of the store's clock at its last use.
     used: AtomicU64,
+    /// It has ended, and is in no store any more.
+    over: AtomicBool,
     /// The log level it asked for; see [`LogLevel::code`].
     level: AtomicU8,
     pub(crate) asked: Asked,
@@ -136,6 +138,7 @@ impl Session {
             generation,
             fleeting,
             used: AtomicU64::new(now),
+            over: AtomicBool::new(false),
             level: AtomicU8::new(saved.level),
             asked: Asked::new(generation),
             calls: Mutex::default(),
@@ -167,6 +170,7 @@ impl Session {
             generation,
             fleeting: true,
             used: AtomicU64::new(0),
+            over: AtomicBool::new(false),
             level: AtomicU8::new(level.map_or(0, LogLevel::code)),
             asked: Asked::new(generation),
             calls: Mutex::default(),
@@ -360,6 +364,7 @@ impl Session {
 
     /// Ends everything of it: streams, and the requests that servers wait on.
     pub(crate) fn close(&self) {
+        self.over.store(true, Ordering::Release);
         self.asked.close();
         let mut streams = self.streams.lock();
         let general = streams.general.take();

@@ -169,6 +169,23 @@ impl Sessions {
         Some(session)
     }
 
+    /// The same, for who had one before: mostly it is that one again.
+    pub(crate) fn get_again(
+        &self,
+        before: Option<&Arc<Session>>,
+        id: &str,
+        scope: &Scope,
+    ) -> Option<Arc<Session>> {
+        let same = |known: &&Arc<Session>| {
+            *known.id == *id && known.scope == *scope && !known.over.load(Ordering::Acquire)
+        };
+        let Some(known) = before.filter(same) else {
+            return self.get(id, scope);
+        };
+        known.used.store(self.now(), Ordering::Relaxed);
+        Some(Arc::clone(known))
+    }
+
     /// Ends a session for good.
     pub(crate) async fn remove(&self, session: &Arc<Session>) {
         if self.forget(session) {

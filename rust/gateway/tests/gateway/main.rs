@@ -22,6 +22,7 @@ mod modern_server;
 mod old_sse;
 mod pool;
 mod published;
+mod quick;
 mod replaced;
 mod restart;
 mod routes;

@@ -1,6 +1,5 @@
 //! Calls in flight: who waits for which id.
 
-use ahash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -10,6 +9,7 @@ use super::call::{CallError, CallSink, CallTag, Reply};
 use super::closing::CloseReason;
 use super::exchange::Patience;
 use crate::raw::RawJson;
+use crate::sequence::BySequence;
 
 /// An id of ours: a counter over eight bits of the daemon's generation. Small, so that a server that reads
 /// ids as 32 bits goes on for sixteen million calls; under 2^53, so that JavaScript's numbers hold them.
@@ -25,10 +25,10 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Table {
     counter: u64,
-    calls: HashMap<u64, Waiting>,
-    tags: HashMap<CallTag, u64>,
-    /// How many calls each client session has in flight, and the last of them.
-    sessions: HashMap<u64, (usize, CallTag)>,
+    /// By their ids without the generation.
+    calls: BySequence<Waiting>,
+    /// The same number, by the caller's.
+    tags: BySequence<u64>,
     closed: Option<CloseReason>,
     /// When somebody looks next for calls that have had their time; none while nobody does.
     watched: Option<Instant>,
@@ -99,15 +99,9 @@ pub(super) enum Stray {
 impl Pending {
     pub(super) fn new(generation: u32) -> Self {
         let generation = u64::from(generation) & ((1 << GENERATION_BITS) - 1);
-        let table = Table {
-            calls: HashMap::new(),
-            tags: HashMap::new(),
-            sessions: HashMap::new(),
-            ..Table::default()
-        };
         Self {
             generation,
-            table: Mutex::new(table),
+            table: Mutex::default(),
         }
     }
 
@@ -124,10 +118,11 @@ impl Pending {
             return Err(reason.clone());
         }
         table.counter += 1;
-        let id = table.counter << GENERATION_BITS | self.generation;
+        let number = table.counter;
+        let id = number << GENERATION_BITS | self.generation;
         let now = Instant::now();
         table.calls.insert(
-            id,
+            number,
             Waiting {
                 answer: Some(sender),
                 sink,
@@ -147,9 +142,7 @@ impl Pending {
             }
         };
         if let Some(tag) = tag {
-            table.tags.insert(tag, id);
-            let session = table.sessions.entry(tag.session).or_insert((0, tag));
-            *session = (session.0 + 1, tag);
+            table.tags.insert(tag.call, number);
         }
         Ok(Entered { id, watch, answer })
     }
@@ -161,7 +154,7 @@ impl Pending {
         outcome: impl FnOnce() -> Result<Reply, CallError>,
     ) -> Result<u64, Stray> {
         let number = id_number(id);
-        let waiting = number.and_then(|id| self.table.lock().take(id));
+        let waiting = number.and_then(|id| self.table.lock().take(self.number(id)?));
         match (waiting, number) {
             (Some(waiting), Some(id)) => {
                 if waiting.end(outcome) {
@@ -176,15 +169,21 @@ impl Pending {
 
     /// Forgets a call; true if it was in flight.
     pub(super) fn leave(&self, id: u64) -> bool {
-        self.table.lock().take(id).is_some()
+        let number = self.number(id);
+        number.is_some_and(|number| self.table.lock().take(number).is_some())
     }
 
     /// Ends the call of that tag as cancelled, and says which it was.
     pub(super) fn cancel(&self, tag: CallTag) -> Option<u64> {
         let (id, waiting) = {
             let mut table = self.table.lock();
-            let id = *table.tags.get(&tag)?;
-            (id, table.take(id)?)
+            let number = *table.tags.get(&tag.call)?;
+            table
+                .calls
+                .get(&number)
+                .filter(|one| one.tag == Some(tag))?;
+            let id = number << GENERATION_BITS | self.generation;
+            (id, table.take(number)?)
         };
         waiting.end(|| Err(CallError::Cancelled));
         Some(id)
@@ -194,14 +193,16 @@ impl Pending {
     pub(super) fn progress(&self, token: &[u8]) -> Result<Option<Listener>, Stray> {
         let id = id_number(token).ok_or(Stray::Unknown)?;
         let mut table = self.table.lock();
-        let waiting = table.calls.get_mut(&id).ok_or(Stray::Late)?;
+        let number = self.number(id).ok_or(Stray::Late)?;
+        let waiting = table.calls.get_mut(&number).ok_or(Stray::Late)?;
         waiting.heard = Instant::now();
         Ok(waiting.sink.clone().zip(waiting.token.clone()))
     }
 
     /// Who hears of the call before it ends.
     pub(super) fn sink(&self, id: u64) -> Option<Arc<dyn CallSink>> {
-        self.table.lock().calls.get(&id)?.sink.clone()
+        let number = self.number(id)?;
+        self.table.lock().calls.get(&number)?.sink.clone()
     }
 
     /// When somebody has to look for calls that have had their time; none where no call's time ends.
@@ -267,22 +268,30 @@ impl Pending {
 
     /// Whether the call is still in flight.
     pub(super) fn is_waiting(&self, id: u64) -> bool {
-        self.table.lock().calls.contains_key(&id)
+        let number = self.number(id);
+        number.is_some_and(|number| self.table.lock().calls.contains_key(&number))
     }
 
     /// The tag of a call.
     pub(super) fn tag(&self, id: u64) -> Option<CallTag> {
-        self.table.lock().calls.get(&id)?.tag
+        let number = self.number(id)?;
+        self.table.lock().calls.get(&number)?.tag
     }
 
     /// A call of the only session that has calls in flight.
     pub(super) fn only_session(&self) -> Option<CallTag> {
         let table = self.table.lock();
-        if table.sessions.len() == 1 {
-            table.sessions.values().next().map(|(_, last)| *last)
-        } else {
-            None
+        let mut last: Option<(u64, CallTag)> = None;
+        // Where there are several, the second is met soon.
+        for (number, one) in &table.calls {
+            let Some(tag) = one.tag else { continue };
+            match last {
+                Some((_, other)) if other.session != tag.session => return None,
+                Some((later, _)) if later > *number => {}
+                _ => last = Some((*number, tag)),
+            }
         }
+        last.map(|(_, tag)| tag)
     }
 
     /// Ends all calls, and every later one. False if that was done before.
@@ -294,7 +303,6 @@ impl Pending {
             }
             table.closed = Some(reason.clone());
             table.tags.clear();
-            table.sessions.clear();
             std::mem::take(&mut table.calls)
         };
         for (_, waiting) in calls {
@@ -322,6 +330,11 @@ impl Pending {
         self.table.lock().calls.len()
     }
 
+    /// An id without the generation; none where that is not ours.
+    fn number(&self, id: u64) -> Option<u64> {
+        (id & ((1 << GENERATION_BITS) - 1) == self.generation).then_some(id >> GENERATION_BITS)
+    }
+
     fn stray(&self, id: u64) -> Stray {
         let counter = id >> GENERATION_BITS;
         if id & ((1 << GENERATION_BITS) - 1) != self.generation {
@@ -340,18 +353,12 @@ impl Pending {
 }
 
 impl Table {
-    fn take(&mut self, id: u64) -> Option<Waiting> {
-        let waiting = self.calls.remove(&id)?;
-        if let Some(tag) = waiting.tag {
-            if self.tags.get(&tag) == Some(&id) {
-                self.tags.remove(&tag);
-            }
-            if let Some(session) = self.sessions.get_mut(&tag.session) {
-                session.0 -= 1;
-                if session.0 == 0 {
-                    self.sessions.remove(&tag.session);
-                }
-            }
+    fn take(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.calls.remove(&number)?;
+        if let Some(tag) = waiting.tag
+            && self.tags.get(&tag.call) == Some(&number)
+        {
+            self.tags.remove(&tag.call);
         }
         Some(waiting)
     }

@@ -51,10 +51,14 @@ pub(super) struct Connection<'a, S> {
     stream: S,
     read: Vec<u8>,
     used: usize,
-    /// When what is waited for must have come. The timer is older mostly, and set anew only when it fires.
+    /// When what is waited for must have come.
     due: Instant,
     awaited: Input,
+    /// Fires at `due` or before it, mostly before: then it is set anew. So it is touched once in many requests.
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer and the draining know whom to wake.
+    listened: bool,
+    draining: Draining,
     drained: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
     closing: bool,
 }
@@ -69,7 +73,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             due,
             awaited: Input::Head,
             timer: Box::pin(sleep_until(due)),
+            draining: draining.clone(),
             drained: Box::pin(async move { drop(draining.wait_for(|draining| *draining).await) }),
+            listened: false,
             closing: false,
         }
     }
@@ -106,12 +112,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     BODY_TIME
                 };
         }
+        let mut first = true;
         let come = poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_fill(cx) {
                 return Poll::Ready(matches!(read, Ok(1..)));
             }
+            let (late, drained) = self.listen(&mut first, cx);
             // Nobody waits for an answer now, so nothing is lost.
-            if self.is_drained(cx) && self.bytes().is_empty() || self.is_late(cx) {
+            if late || drained && self.bytes().is_empty() {
                 return Poll::Ready(false);
             }
             Poll::Pending
@@ -126,6 +134,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     /// Waits for an answer; none where the client goes away before.
     pub(super) async fn wait_with(&mut self, mut asking: Asking) -> Option<Answered> {
         self.due = Instant::now() + LONG;
+        let mut first = true;
         poll_fn(|cx| {
             if let Poll::Ready(answered) = Pin::new(&mut asking).poll(cx) {
                 return Poll::Ready(Some(answered));
@@ -133,7 +142,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             if self.is_gone(cx) {
                 return Poll::Ready(None);
             }
-            if self.is_late(cx) {
+            let (late, _) = self.listen(&mut first, cx);
+            if late {
                 return Poll::Ready(asking.takes_long());
             }
             Poll::Pending
@@ -147,7 +157,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         answered: Answered,
         coding: Option<Coding>,
     ) -> io::Result<()> {
-        let closing = self.closing || poll_fn(|cx| Poll::Ready(self.is_drained(cx))).await;
+        let closing = self.closing;
         match answered {
             Answered::Json(pieces) if coding.is_none() => {
                 self.write_json(&pieces, closing).await?;
@@ -271,20 +281,28 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         false
     }
 
-    fn is_drained(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether what is waited for is late, and whether the gateway drains. Who waits for the first time, in a call or
+    /// between two, need not ask: whoever was told once whom to wake still knows.
+    fn listen(&mut self, first: &mut bool, cx: &mut Context<'_>) -> (bool, bool) {
+        if self.due < self.timer.deadline() {
+            self.timer.as_mut().reset(self.due);
+            self.listened = false;
+        }
+        // What happened while something was written woke this task for nothing, so it is looked at.
+        let quiet = self.listened && !self.timer.is_elapsed() && !*self.draining.borrow();
+        if std::mem::take(first) && quiet {
+            return (false, false);
+        }
+        self.listened = true;
         if !self.closing {
             self.closing = self.drained.as_mut().poll(cx).is_ready();
         }
-        self.closing
-    }
-
-    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         while self.timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= self.due {
-                return true;
+                return (true, self.closing);
             }
             self.timer.as_mut().reset(self.due);
         }
-        false
+        (false, self.closing)
     }
 }

@@ -80,8 +80,9 @@ impl Entrance<'_> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut connection = Connection::new(stream, draining);
+        let mut last = None;
         loop {
-            let request = match self.find(connection.bytes()) {
+            let request = match self.find(connection.bytes(), last.as_ref()) {
                 Found::Request(request) => request,
                 Found::Other => return connection.hand_over(),
                 Found::Wanting(input) => match connection.wait_for(input).await {
@@ -97,7 +98,9 @@ impl Entrance<'_> {
                     Some(opening.await.into())
                 }
                 Admitted::Message(session, message) if message.kind() == Kind::Request => {
-                    match Asking::begin(self.core, &session, BOTH, message) {
+                    let begun = Asking::begin(self.core, &session, BOTH, message);
+                    last = Some(session);
+                    match begun {
                         Ok(asking) => connection.wait_with(asking).await,
                         Err(answered) => Some(answered),
                     }
@@ -117,7 +120,7 @@ impl Entrance<'_> {
     }
 
     /// What stands at the start of some bytes.
-    fn find(&self, bytes: &[u8]) -> Found {
+    fn find(&self, bytes: &[u8], last: Option<&Arc<Session>>) -> Found {
         if bytes.is_empty() {
             return Found::Wanting(Input::Head);
         }
@@ -127,7 +130,7 @@ impl Entrance<'_> {
             }
             Posted::Head(head) => match bytes.get(head.length..head.length + head.body) {
                 None => Found::Wanting(Input::Body),
-                Some(body) => match self.admit(&head, body) {
+                Some(body) => match self.admit(&head, body, last) {
                     None => Found::Other,
                     Some(admitted) => Found::Request(Request {
                         admitted,
@@ -142,7 +145,7 @@ impl Entrance<'_> {
     }
 
     /// Whether a message may be answered here; none where there is anything else to say to it.
-    fn admit(&self, head: &Head<'_>, body: &[u8]) -> Option<Admitted> {
+    fn admit(&self, head: &Head<'_>, body: &[u8], last: Option<&Arc<Session>>) -> Option<Admitted> {
         let core = self.core;
         if core.published.has_hosts() || !core.is_routed() {
             return None;
@@ -174,7 +177,7 @@ impl Entrance<'_> {
         if message.kind() == Kind::Request && message.method() == "initialize" {
             return Some(Admitted::Opening(scope, message));
         }
-        let session = core.sessions.get(head.session?, &scope)?;
+        let session = core.sessions.get_again(last, head.session?, &scope)?;
         if let Some(Peer(address)) = self.visit.peer.and_then(Peer::of) {
             session.speaks_from(address);
         }

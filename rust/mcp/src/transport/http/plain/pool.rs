@@ -11,7 +11,7 @@ use super::connection::Connection;
 const MOST_IDLE: usize = 16_384;
 const KEEP_IDLE: Duration = Duration::from_secs(90);
 /// From then on the kernel is asked whether one is still open: what this process has heard may be old.
-const DOUBT: Duration = Duration::from_millis(50);
+const DOUBT: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug, Default)]
