@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import urllib.request
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_a_keeper_killed_with_its_daemon_leaves_no_orphan_and_up_says_so(fleet: 
     for pid in left:
         assert pid in pids(fleet).values() or eventually(lambda pid=pid: gone(pid))
     assert count(fleet) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_fleet_whose_state_was_deleted_ends_and_its_folder_can_be_used_again(
+    at_once: bool, fleet: FleetFolder
+) -> None:
+    state = fleet.json("ps")
+    everyone = [*pids(fleet).values(), state["daemon"]["pid"], state["keeper"]["pid"]]
+    shutil.rmtree(fleet.folder / ".backstay")
+    if not at_once:
+        eventually(lambda: all(gone(pid) for pid in everyone))
+    fleet.run("up", "-d")
+    assert [pid for pid in everyone if not gone(pid)] == []
+    fresh = pids(fleet)
+    assert count(fleet) == 1
+    assert fleet.json("ps")["keeper"]["pid"] not in everyone
+    assert pids(fleet) == fresh, "nobody else restarts them"
 
 
 def test_down_leaves_nothing_behind(fleet: FleetFolder) -> None:

@@ -20,6 +20,7 @@ use crate::listeners::{Listening, SocketFile};
 use crate::records;
 use crate::signals::Signals;
 use crate::state_dir::StateDir;
+use crate::vanished::Watched;
 
 /// Time for the last events to reach the daemon's successor, if anyone still reads.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -81,10 +82,22 @@ impl Keeping {
         let recorder = records::write_changes(state.records(), fleet.records(), log.clone());
         let recorder = tokio::spawn(recorder);
         fleet.report_leftovers(&leftovers);
+        let watched = state.watch();
+        if let Err(error) = &watched {
+            log.note(&format!("the state directory cannot be watched: {error}"));
+        }
+        let mut there = true;
         loop {
             tokio::select! {
                 () = fleet.serve() => break,
                 signal = signals.next() => fleet.close(signal),
+                () = vanished(watched.as_ref().ok()), if there => {
+                    there = false;
+                    // Whatever is written there from now on may be another fleet's.
+                    recorder.abort();
+                    daemon_handle.stop();
+                    fleet.close("the state directory is gone");
+                }
             }
         }
         daemon_handle.stop();
@@ -101,10 +114,19 @@ impl Keeping {
         // Nothing may be written after the file is removed.
         drop(fleet);
         let _disk_hangs = tokio::time::timeout(FAREWELL, recorder).await;
-        let _never_written = std::fs::remove_file(state.records());
+        if there {
+            let _never_written = std::fs::remove_file(state.records());
+        }
         drop(listening);
         log.note("ended");
         ExitCode::SUCCESS
+    }
+}
+
+async fn vanished(watched: Option<&Watched>) {
+    match watched {
+        Some(watched) => watched.vanished().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,8 +2,13 @@
 //!
 //! Not adopted: their pipes died with their keeper, so a stdio server among them
 //! could never be talked to again, and none of their exits could be learned.
+//!
+//! A keeper whose directory was deleted has a lock that nobody finds, and may run still: it is ended first.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use backstay_supervisor::census::{Census, Entry, House, own_pid};
@@ -29,6 +34,14 @@ pub(crate) struct Leftover {
 pub(crate) async fn stop(house: &House, state: &StateDir) -> Vec<Leftover> {
     let records = Records::read(&state.records());
     let mut stopped = Vec::new();
+    let former = former_keepers(state.path());
+    if !former.is_empty() {
+        stopped.extend(former.iter().map(|entry| Leftover {
+            name: "keeper".to_owned(),
+            pid: entry.pid,
+        }));
+        stop_strangers(former, GRACE).await;
+    }
     for round in 0..ROUNDS {
         let found = find(house, &records);
         if found.is_empty() {
@@ -42,6 +55,35 @@ pub(crate) async fn stop(house: &House, state: &StateDir) -> Vec<Leftover> {
         stop_strangers(found.into_values().map(|(_, entry)| entry).collect(), grace).await;
     }
     stopped
+}
+
+/// Keepers of this directory, which are none: its lock is ours.
+fn former_keepers(state_dir: &Path) -> Vec<Entry> {
+    let own = std::env::current_exe().ok();
+    let name = own.as_deref().and_then(Path::file_name);
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let keeps = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_keeper_of(&line, name, state_dir)
+    };
+    pids.filter(|pid| *pid != own_pid())
+        .filter(keeps)
+        .filter_map(Entry::read)
+        .filter(|entry| !entry.dead)
+        .collect()
+}
+
+/// Whether this command line is a keeper's of that directory.
+fn is_keeper_of(line: &[u8], name: Option<&OsStr>, state_dir: &Path) -> bool {
+    let mut words = line.split(|&byte| byte == 0).map(OsStr::from_bytes);
+    let program = words.next().map(Path::new).and_then(Path::file_name);
+    // What comes behind `--` is the daemon's.
+    let mut own = words.take_while(|word| *word != "--");
+    program == name
+        && name.is_some()
+        && own.any(|word| word == "--state-dir")
+        && own.next().is_some_and(|of| Path::new(of) == state_dir)
 }
 
 /// By number, so that each is found once.
@@ -78,4 +120,28 @@ fn find(house: &House, records: &Records) -> BTreeMap<i32, (String, Entry)> {
         found.remove(&ancestor);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keeper_is_known_by_its_command_line_and_its_directory() {
+        let keeper = |line: &str| {
+            let line = line.replace(' ', "\0");
+            is_keeper_of(
+                line.as_bytes(),
+                Some(OsStr::new("backstay-keeper")),
+                Path::new("/f/s"),
+            )
+        };
+        assert!(keeper(
+            "/bin/backstay-keeper --listen a=b --state-dir /f/s -- python"
+        ));
+        assert!(!keeper("/bin/backstay-keeper --state-dir /f/other"));
+        assert!(!keeper("/bin/backstay-keeper -- python --state-dir /f/s"));
+        assert!(!keeper("python -m backstay.daemon --state-dir /f/s"));
+        assert!(!keeper(""));
+    }
 }

@@ -13,6 +13,7 @@ use tokio::net::UnixListener;
 use crate::command_line::{Listener, Place};
 use crate::port_holder::port_holder;
 use crate::start::StartError;
+use crate::vanished::FileId;
 
 /// Connections that wait to be accepted; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -30,11 +31,26 @@ pub(crate) struct Listening {
 
 /// A unix socket's file, removed with the listener.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// What has its name later may be another keeper's.
+    id: Option<FileId>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            id: FileId::at(path),
+        }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _gone_already = std::fs::remove_file(&self.0);
+        if FileId::at(&self.path) == self.id {
+            let _gone_already = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -131,7 +147,7 @@ fn bind_unix(path: &Path) -> Result<(OwnedFd, SocketFile), StartError> {
         with_short_path(path, |short| {
             Ok(rustix::net::bind(&socket, &SocketAddrUnix::new(short)?)?)
         })?;
-        let file = SocketFile(path.to_owned());
+        let file = SocketFile::new(path);
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         rustix::net::listen(&socket, BACKLOG)?;
         Ok((socket, file))

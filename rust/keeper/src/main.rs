@@ -38,6 +38,7 @@ mod ring;
 mod signals;
 mod start;
 mod state_dir;
+mod vanished;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use crate::start::StartError;
+use crate::vanished::{FileId, Watched};
 
 /// A state directory that is ours until this is dropped.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
     /// Its lock is what makes us the one keeper; the kernel frees it however we end.
-    _lock: File,
+    lock: File,
 }
 
 impl StateDir {
@@ -51,7 +52,14 @@ impl StateDir {
             writeln!(lock, "{}", std::process::id())
         };
         write_pid(&mut lock).map_err(unusable)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
+    }
+
+    /// Watches whether it stays where it is.
+    pub(crate) fn watch(&self) -> io::Result<Watched> {
+        let run = self.path.join("run");
+        let id = FileId::of_open(&self.lock)?;
+        Watched::new(run.join("keeper.lock"), id, &[&self.path, &run])
     }
 
     pub(crate) fn path(&self) -> &Path {

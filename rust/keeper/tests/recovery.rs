@@ -393,6 +393,52 @@ async fn what_a_killed_keeper_had_no_time_to_record_is_found_by_its_marker() {
 }
 
 #[tokio::test]
+async fn a_keeper_whose_directory_is_deleted_ends_with_all_that_it_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let daemon = ["--", "sh", "-c", "exec sleep 1000"];
+    let mut keeper = Keeper::start_in(&state, &daemon);
+    let web = keeper
+        .adopt()
+        .await
+        .start(script("web.1", "exec sleep 1000"))
+        .await;
+    eventually("the records", || {
+        keeper.records()["instances"]["web.1"]["pid"] == web.pid
+            && keeper.records()["daemon"].is_object()
+    })
+    .await;
+    let daemon_pid = i32::try_from(keeper.records()["daemon"]["pid"].as_i64().unwrap()).unwrap();
+    std::fs::remove_dir_all(&state).unwrap();
+    keeper.exited().await;
+    assert!(!runs(web.pid) && !runs(daemon_pid));
+    assert!(!state.exists(), "nothing was written any more");
+}
+
+#[tokio::test]
+async fn the_next_keeper_of_a_directory_that_was_deleted_takes_over_from_the_former() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let mut former = Keeper::start_in(&state, &["--listen", "gateway=127.0.0.1:0"]);
+    let slow = "trap '' TERM; while :; do sleep 1000; done";
+    let web = former.adopt().await.start(script("web.1", slow)).await;
+    let address = former.ready["listeners"]["gateway"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    std::fs::remove_dir_all(&state).unwrap();
+    // The same port, while the former may be ending still.
+    let next = Keeper::start_in(&state, &["--listen", &format!("gateway={address}")]);
+    assert!(!runs(web.pid) && !runs(former.pid()));
+    former.exited().await;
+    next.adopt().await;
+    eventually("its records", || {
+        next.records()["keeper"]["pid"] == next.pid()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_of_another_version_is_refused_and_the_connection_goes_on() {
     let keeper = Keeper::start();
     let stream = tokio::net::UnixStream::connect(keeper.dir().join("run/keeper.sock"))
