@@ -131,3 +131,41 @@ def test_sessions_of_their_own_need_a_server_that_gives_them(problems: Problems,
     server = load_text("services: {a: {mcp: {package: npm:a, session: isolated}}}").services["a"].mcp
     assert server is not None
     assert server.max_sessions == 16
+
+
+SECOND = "services: {a: {command: x, ports: {main: auto}}}\ngateway: {cache: {second: %s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("second", "said", "hint"),
+    [
+        (
+            "'redis://:hunter2@h'",
+            "a password would be in the stored state",
+            "`redis://:{{ secrets.redis }}@…`",
+        ),
+        ("'redis://:{{ secrets.gone }}@h'", "there is no secret `gone`", "add it to `secrets:` at the top"),
+        ("'redis://h:{{ services.a.ports.mian }}'", "`a` has no port `mian`", "did you mean `main`?"),
+        ("'redis://h:{{ services.b.ports.main }}'", "there is no service `b`", ""),
+        ("'redis://{{ fleet.dir }}'", "`{{ fleet.dir }}` means nothing here", "`{{ secrets.redis }}`"),
+        ("{url: rediss://h, ca: gone.pem}", "gone.pem cannot be read", "the authorities to trust"),
+        ("{url: redis://h, ca: gone.pem}", "`ca` without TLS does nothing", "write `rediss://`"),
+    ],
+)
+def test_where_answers_are_kept_besides_is_there_and_holds_no_password(
+    second: str, said: str, hint: str, problems: Problems
+) -> None:
+    (found,) = problems(SECOND % second)
+    assert said in found.message
+    assert hint in found.hint
+    assert "hunter2" not in str(found)
+
+
+def test_a_password_of_the_second_level_is_a_secret_that_must_be_there(
+    load_text: Load, problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = SECOND % "'rediss://:{{ secrets.redis }}@h:{{ services.a.ports.main }}/0'"
+    text = secret + "secrets: {redis: {environment: REDIS_PASSWORD_OF_A_TEST}}\n"
+    (missing,) = problems(text)
+    assert missing.message == "the secret `redis` is missing: REDIS_PASSWORD_OF_A_TEST is not set"
+    monkeypatch.setenv("REDIS_PASSWORD_OF_A_TEST", "x")

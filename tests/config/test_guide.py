@@ -33,4 +33,4 @@ def whole(block: str) -> list[str]:
 @pytest.mark.parametrize("text", [text for block in BLOCKS for text in whole(block)])
 def test_every_example_of_the_guide_passes_the_check(text: str, load_text: Load, folder: Path) -> None:
     (folder / "pgpass.txt").write_text("x")
-    load_text(text, environ={"BRAVE_API_KEY": "x"})
+    load_text(text, environ={"BRAVE_API_KEY": "x", "REDIS_PASSWORD": "x"})

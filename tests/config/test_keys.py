@@ -238,6 +238,7 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "Gateway.cache": (GATEWAY, "", "cache: 1M"),
     "GatewayCache.second": (GATEWAY, "cache: 1M", "cache: {memory: 1M, second: 'redis://h'}"),
     "SecondLevel.url": (SECOND, "url: redis://h", "url: memcached://h"),
+    "SecondLevel.ca": (SECOND, "url: rediss://h", "url: rediss://h, ca: one.crt"),
     "SecondLevel.write": (SECOND, "url: redis://h", "url: redis://h, write: through"),
     "SecondLevel.timeout": (SECOND, "url: redis://h", "url: redis://h, timeout: 1s"),
     "GatewayCache.memory": (GATEWAY, "cache: {memory: 1M}", "cache: {memory: 2M}"),

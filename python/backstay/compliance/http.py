@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from backstay.client.wire import ServerEvents
-from backstay.compliance.sessions import INITIALIZED, MODERN, discovery, dressed, greeting, written
+from backstay.compliance.sessions import INITIALIZED, MODERN, agreed, discover, dressed, greeting, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,15 +45,11 @@ class HttpSession:
     async def open(self, version: str, patience: float) -> bool:
         """Shake hands, where the version has that; say whether the server speaks it."""
         if version == MODERN:
-            self.version = version
-            answer = await self.ask(discovery(), patience)
-            self.greeted = (answer or {}).get("result") or {}
-            return MODERN in self.greeted.get("supportedVersions", ())
+            return await discover(self, patience)
         reply = await self.post(greeting(version), patience)
         result = reply.messages[-1].get("result") if reply and reply.messages else None
-        if reply is None or not isinstance(result, dict):
+        if reply is None or not agreed(self, result):
             return False
-        self.greeted, self.version = result, str(result.get("protocolVersion", ""))
         self.id = reply.headers.get("mcp-session-id")
         await self.tell(INITIALIZED)
         return True

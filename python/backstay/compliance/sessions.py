@@ -72,6 +72,32 @@ def dressed(message: dict[str, Any], version: str) -> dict[str, Any]:
     return {**message, "method": method, "params": {**params, "_meta": {**params.get("_meta", {}), **said}}}
 
 
+class Opening(Protocol):
+    """A session that is being opened: what it finds out is written into it."""
+
+    version: str
+    greeted: dict[str, Any]
+
+    async def ask(self, message: dict[str, Any], patience: float) -> dict[str, Any] | None:
+        """Send a request and return its answer."""
+
+
+async def discover(session: Opening, patience: float) -> bool:
+    """Open a session that is none; say whether the server speaks this version."""
+    session.version = MODERN
+    answer = await session.ask(discovery(), patience)
+    session.greeted = (answer or {}).get("result") or {}
+    return MODERN in session.greeted.get("supportedVersions", ())
+
+
+def agreed(session: Opening, result: object) -> bool:
+    """Take the result of `initialize`; say whether it is one."""
+    if not isinstance(result, dict):
+        return False
+    session.greeted, session.version = result, str(result.get("protocolVersion", ""))
+    return True
+
+
 INITIALIZED: dict[str, Any] = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 

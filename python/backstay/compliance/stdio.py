@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from backstay.compliance.sessions import (
     INITIALIZED,
     MODERN,
-    discovery,
+    agreed,
+    discover,
     dressed,
     greeting,
     refusal,
@@ -71,15 +72,10 @@ class StdioSession:
     async def open(self, version: str, patience: float) -> bool:
         """Shake hands, where the version has that; say whether the server speaks it."""
         if version == MODERN:
-            self.version = version
-            answer = await self.ask(discovery(), patience)
-            self.greeted = (answer or {}).get("result") or {}
-            return MODERN in self.greeted.get("supportedVersions", ())
+            return await discover(self, patience)
         answer = await self.ask(greeting(version), patience)
-        result = (answer or {}).get("result")
-        if not isinstance(result, dict):
+        if not agreed(self, (answer or {}).get("result")):
             return False
-        self.greeted, self.version = result, str(result.get("protocolVersion", ""))
         await self.tell(INITIALIZED)
         return True
 

@@ -96,6 +96,10 @@ def resolve_gateway(gateway: Gateway, around: Surroundings) -> Gateway:
     """Fill in where the gateway's token lies; off loopback there is always one."""
     if gateway.tls is not None:
         gateway = gateway.model_copy(update={"tls": _tls(gateway.tls, around)})
+    if (second := gateway.cache.second) is not None and second.ca is not None:
+        second = second.model_copy(update={"ca": around.absolute(second.ca)})
+        cache = gateway.cache.model_copy(update={"second": second})
+        gateway = gateway.model_copy(update={"cache": cache})
     if gateway.token_file is not None:
         return gateway.model_copy(update={"token_file": around.absolute(gateway.token_file)})
     if gateway.loopback:

@@ -56,6 +56,19 @@ def secret_bytes(stack: Stack, name: str, environ: Mapping[str, str]) -> bytes:
     return _variable(stack, secret.environment, environ).encode("utf-8", "surrogateescape")
 
 
+def secret_text(stack: Stack, name: str, environ: Mapping[str, str]) -> str:
+    """Read one of the stack's secrets as text, without the end of its last line.
+
+    Raises:
+        OSError: its file cannot be read, or holds no text.
+        KeyError: its variable is set neither in the environment nor in `.env`, or there is no such secret.
+    """
+    text = _text(secret_bytes(stack, name, environ))
+    if text is None:
+        raise OSError(f"the secret `{name}` is not a text")
+    return text
+
+
 def secret_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of `environ` that hold the stack's secrets: what `up` hands to the daemon."""
     names = {secret.environment for secret in stack.secrets.values() if secret.environment is not None}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from backstay.config.templates import TemplateError
 from backstay.deploy import build
 from backstay.deploy.routing import RouteTable
+from backstay.deploy.second import second_url
 from backstay.deploy.state import Instance
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ class Blueprints:
             except (TemplateError, OSError, KeyError):
                 return {}  # the start of the instance says what is missing
 
-        return self._table.of(fleet, self.stack, self.config_of, self._book.ports, headers, self._era)
+        second = None
+        if self.stack is not None and self.stack.gateway.cache.second is not None:
+            second = second_url(self.stack, self._port_table(fleet), self.environ)
+        return self._table.of(fleet, self.stack, self.config_of, self._book.ports, headers, self._era, second)
 
     def _era(self, service: Service, number: int) -> str | None:
         return self.eras.of(service, self._launched(service.name, number)) if self.eras else None

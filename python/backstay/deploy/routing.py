@@ -27,7 +27,8 @@ class RouteTable:
 
     An instance is in it from before it starts, so that the gateway shakes hands as soon as it can, until
     before it is asked to end. How it is reached is as its revision says (`config`); how the server is shown
-    to clients is as the stack file says now, whichever revision runs.
+    to clients is as the stack file says now, whichever revision runs. `second` is where answers are kept
+    besides.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class RouteTable:
         ports: Callable[[str], Mapping[str, int]],
         headers: Callable[[Service, str], dict[str, str]],
         era: Callable[[Service, int], str | None],
+        second: str | None = None,
     ) -> Routes:
         """Give the whole table. What has not changed is the same object as before."""
         if stack is not self._stack:
@@ -56,7 +58,7 @@ class RouteTable:
         return Routes(
             tuple(made.server for made in self._made.values() if made.server),
             tuple(made.published for made in self._made.values() if made.published),
-            _kept(stack) if stack else None,
+            _kept(stack, second) if stack else None,
             fleet=stack.name if stack else "",
         )
 
@@ -129,13 +131,14 @@ def _pool(found: Found) -> Pool | None:
     return Pool(pool.spare, pool.most, found.stage is Stage.SETTLED and not found.paused, found.cramped)
 
 
-def _kept(stack: Stack) -> dict[str, Any]:
+def _kept(stack: Stack, second: str | None) -> dict[str, Any]:
     """Say what the answers that are kept have in common."""
     cache = stack.gateway.cache
     kept: dict[str, Any] = {"memory": cache.memory}
-    if cache.second is not None:
+    if cache.second is not None and second is not None:
         kept["second"] = {
-            "url": cache.second.url,
+            "url": second,
+            "ca": cache.second.ca,
             "fleet": stack.name,
             "through": cache.second.write == "through",
             "timeout_ms": round(cache.second.timeout * 1000),

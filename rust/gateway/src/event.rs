@@ -110,6 +110,15 @@ pub enum Event {
         /// Why the new one cannot be used; none where it is.
         reason: Option<String>,
     },
+    /// The second level of kept answers is left alone for a while: calls go on without it.
+    #[serde(rename = "cache.lost")]
+    CacheLost {
+        /// Why.
+        reason: String,
+    },
+    /// It is used again.
+    #[serde(rename = "cache.back")]
+    CacheBack,
     /// Client sessions want instances of their own (`session: isolated` over stdio), and there are too few.
     #[serde(rename = "session.wanted")]
     SessionWanted {
@@ -190,7 +199,9 @@ impl Event {
             | Self::BreakerOpened { .. }
             | Self::BreakerClosed { .. }
             | Self::InstanceEjected { .. }
-            | Self::InstanceReturned { .. } => Weight::Note,
+            | Self::InstanceReturned { .. }
+            | Self::CacheLost { .. }
+            | Self::CacheBack => Weight::Note,
             _ => Weight::State,
         }
     }

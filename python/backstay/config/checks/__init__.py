@@ -5,6 +5,7 @@ Each file holds one kind of check. A check reports all it finds and changes noth
 
 from __future__ import annotations
 
+from backstay.config.checks.cache import check_cache
 from backstay.config.checks.context import Context
 from backstay.config.checks.dependencies import check_dependencies
 from backstay.config.checks.ports import check_ports
@@ -23,6 +24,7 @@ def check(context: Context) -> None:
     check_dependencies(context)
     check_ports(context)
     check_publish(context)
+    check_cache(context)
     check_resources(context)
     check_references(context)
     check_secrets(context)

@@ -8,7 +8,7 @@ from backstay.config.problems import did_you_mean
 from backstay.config.templates import EXAMPLES, ROOTS, TemplateError, references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from backstay.config.checks.context import Context
     from backstay.config.models.service import Service
@@ -65,9 +65,9 @@ def templated(service: Service) -> Iterator[tuple[Path, str]]:
 def _check(context: Context, service: Service, name: tuple[str, ...], *, private: bool) -> None:
     match name:
         case ("ports", port):
-            _known_port(service.name, port, service)
+            known_port(service.name, port, service)
         case ("services", other, "ports", port):
-            _known_port(other, port, _service(context, service, other))
+            known_port(other, port, known_service(context, other, context.declared - {service.name}))
         case ("secrets", secret) | ("secrets", secret, "file"):
             _known_secret(context, service, secret, file=len(name) == 3)
             if len(name) == 2 and not private:
@@ -84,7 +84,12 @@ def _check(context: Context, service: Service, name: tuple[str, ...], *, private
             raise TemplateError(what, hint)
 
 
-def _service(context: Context, service: Service, other: str) -> Service | None:
+def known_service(context: Context, other: str, others: Collection[str]) -> Service | None:
+    """Return the service of this name; none where it is there and too wrong for the stack.
+
+    Raises:
+        TemplateError: there is none; one of `others` may be meant.
+    """
     if other in context.stack.services:
         return context.stack.services[other]
     if other in context.stack.disabled:
@@ -94,12 +99,11 @@ def _service(context: Context, service: Service, other: str) -> Service | None:
         )
     if other in context.declared:
         return None
-    raise TemplateError(
-        f"there is no service `{other}`", did_you_mean(other, context.declared - {service.name})
-    )
+    raise TemplateError(f"there is no service `{other}`", did_you_mean(other, others))
 
 
-def _known_port(name: str, port: str, service: Service | None) -> None:
+def known_port(name: str, port: str, service: Service | None) -> None:
+    """Raise a `TemplateError` where a service has no such port."""
     if service is not None and port not in service.ports:
         add = f"add `ports: {{{port}: auto}}` to `{name}`"
         raise TemplateError(

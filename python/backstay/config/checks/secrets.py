@@ -26,6 +26,8 @@ def check_secrets(context: Context) -> None:
                     ("services", service.name, "secrets", use.source),
                     hint=hint,
                 )
+    second = context.stack.gateway.cache.second
+    used.update(second.secrets if second else ())
     for name, secret in context.stack.secrets.items():
         if name not in used:
             continue

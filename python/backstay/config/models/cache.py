@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from backstay.config.models.base import Model, kind_of, quoted, refuse
 from backstay.config.models.mcp import Texts, read_list
 from backstay.config.models.scalars import Duration, Flag, Name, Size, parse_name
 from backstay.config.models.traffic import read_positive
 
-SECOND_URL: Final = re.compile(
-    r"redis://(?:[^/@\s]*@)?[^/@\s:]+(?::\d{1,5})?(?:/\d*)?|memcached://[^/@\s:]+(?::\d{1,5})?"
-)
+HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^/@\s:\[\]]+)(?::\d{1,5})?"
+SECOND_URL: Final = re.compile(rf"rediss?://(?:[^/@\s]*@)?{HOST}(?:/\d*)?|memcached://{HOST}")
+TEMPLATE: Final = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+PASSWORD: Final = re.compile(r"rediss?://[^/@:]*:(?!\{\{[^{}]*\}\}@)[^/@]+@")
 
 
 def read_invalidates(value: Any) -> Any:
@@ -30,10 +31,17 @@ def read_invalidates(value: Any) -> Any:
 def read_second_url(value: Any) -> str:
     """Read the address of a Redis or a Memcached."""
     url = parse_name(value).strip()
-    if SECOND_URL.fullmatch(url) is None:
+    # What is filled in later is a number, or stands where anything may.
+    if SECOND_URL.fullmatch(TEMPLATE.sub("0", url)) is None:
         raise refuse(
             f"{quoted(url.rpartition('@')[2])} is not the address of a second level",
-            "write `redis://127.0.0.1:6379/0` or `memcached://127.0.0.1:11211`",
+            "write `redis://127.0.0.1:6379/0`, `rediss://…` over TLS, or `memcached://127.0.0.1:11211`",
+        )
+    if PASSWORD.match(url):
+        raise refuse(
+            "a password would be in the stored state",
+            "write `redis://:{{ secrets.redis }}@…`, and `secrets: {redis: {environment: VARIABLE}}`"
+            " at the top",
         )
     return url
 
@@ -83,11 +91,26 @@ class SecondLevel(Model):
     """A second level: Redis or Memcached, which outlives the daemon and which several may have in common."""
 
     url: Annotated[str, BeforeValidator(read_second_url)]
-    """`redis://[user:password@]host[:port][/database]` or `memcached://host[:port]`."""
+    """`redis://[user:password@]host[:port][/database]`, `rediss://` over TLS, or `memcached://host[:port]`.
+    A password is `{{ secrets.NAME }}`; `{{ services.NAME.ports.NAME }}` is a port of the fleet."""
+    ca: Name | None = None
+    """With `rediss://`, a file of the authorities to trust, in PEM; this machine's where not given."""
     write: Literal["aside", "through"] = "aside"
     """Whether an answer is put there after its client got it (`aside`) or before (`through`)."""
     timeout: Annotated[Duration, BeforeValidator(read_positive)] = 0.25
     """How long one word with it may take; when it is gone, calls go on without it."""
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secrets that its address names."""
+        names = [name.split(".") for name in TEMPLATE.findall(self.url)]
+        return [name[1] for name in names if name[0] == "secrets" and len(name) == 2]
+
+    @model_validator(mode="after")
+    def _ca_of_tls(self) -> SecondLevel:
+        if self.ca is not None and not self.url.startswith("rediss://"):
+            raise refuse("`ca` without TLS does nothing", "write `rediss://`, or leave it out", ("ca",))
+        return self
 
     @classmethod
     def from_short(cls, value: Any) -> Any:

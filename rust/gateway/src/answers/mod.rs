@@ -107,14 +107,14 @@ impl Default for Answers {
 
 impl Answers {
     /// Keeps as much as this from now on, and there; what was kept is forgotten where that is another amount.
-    pub(crate) fn configure(&self, config: CacheConfig, runtime: &Handle) {
+    pub(crate) fn configure(&self, config: CacheConfig, runtime: &Handle, told: second::Told) {
         let mut current = self.config.lock();
         if current.memory != config.memory {
             *self.kept.write() = Arc::new(Cache::new(Limit::Cost(config.memory.max(1))));
         }
         if current.second != config.second {
             let second = config.second.as_ref();
-            *self.second.write() = second.and_then(|route| Second::new(route, runtime));
+            *self.second.write() = second.and_then(|route| Second::new(route, runtime, told));
         }
         *current = config;
     }

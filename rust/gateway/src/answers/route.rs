@@ -40,17 +40,27 @@ pub struct CacheConfig {
 }
 
 /// A second level: Redis or Memcached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecondRoute {
-    /// `redis://[user:password@]host[:port][/database]` or `memcached://host[:port]`.
+    /// `redis[s]://[user:password@]host[:port][/database]` or `memcached://host[:port]`.
     pub url: String,
+    /// Whose certificates are good, in PEM; this machine's authorities where not given.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
     /// Whose answers these are: the fleet's name, by the stack file and not by who began.
     pub fleet: String,
     /// Whether an answer is put there before its client gets it.
     pub through: bool,
     /// How long one word with it may take.
     pub timeout_ms: u64,
+}
+
+impl std::fmt::Debug for SecondRoute {
+    /// Without its address, which may hold a password.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "second level of {}", self.fleet)
+    }
 }
 
 impl Default for CacheConfig {

@@ -7,13 +7,23 @@ use super::instance::{Instance, State};
 use super::server::Server;
 use crate::config::{Routes, ServerRoute};
 use crate::core::{Core, Servers};
+use crate::event::Event;
 
 impl Core {
     /// Serves these servers, and no others unless others stay. Instances that stay keep their connections; new ones shake
     /// hands when their pipes are attached, or when they are connected.
     pub(crate) fn set_routes(self: &Arc<Self>, routes: Routes) {
         self.set_fleet(&routes.fleet);
-        self.answers.configure(routes.cache, &self.runtime);
+        let weak = Arc::downgrade(self);
+        let told = Arc::new(move |lost: Option<String>| {
+            if let Some(core) = weak.upgrade() {
+                core.emit(match lost {
+                    Some(reason) => Event::CacheLost { reason },
+                    None => Event::CacheBack,
+                });
+            }
+        });
+        self.answers.configure(routes.cache, &self.runtime, told);
         let before = self.servers();
         let (mut after, published) = match routes.gone {
             None => (Servers::new(), Some(routes.published.unwrap_or_default())),

@@ -36,11 +36,11 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// The rules for a listener at `ip`. Makes `run/gateway.token` where a token is needed and none is configured.
+    /// The rules for a listener at `ip`. Makes a token where one is needed, or its file is named, and there is none.
     pub(crate) fn new(config: &GatewayConfig, ip: IpAddr) -> std::io::Result<Self> {
         let token = match (&config.token, &config.token_file) {
             (Some(token), _) => Some(token.trim().to_owned()),
-            (None, Some(file)) => Some(std::fs::read_to_string(file)?.trim().to_owned()),
+            (None, Some(file)) => Some(own_token(file)?),
             (None, None) if ip.is_loopback() => None,
             (None, None) => Some(own_token(&config.run_dir().join("gateway.token"))?),
         };
@@ -338,6 +338,21 @@ mod tests {
                 "{origin}"
             );
         }
+    }
+
+    #[test]
+    fn a_token_file_that_is_not_there_is_made_and_one_that_is_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        let config = GatewayConfig {
+            token_file: Some(file.clone()),
+            ..GatewayConfig::default()
+        };
+        assert!(guard(&config, "127.0.0.1").has_token());
+        let made = std::fs::read_to_string(&file).unwrap();
+        let headers = with("authorization", &format!("Bearer {}", made.trim()));
+        assert_eq!(guard(&config, "0.0.0.0").authenticate(&headers), Ok(()));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
     }
 
     #[test]

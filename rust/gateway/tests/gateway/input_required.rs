@@ -1,18 +1,28 @@
 //! A legacy server asks in the middle of a modern client's call.
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::support::House;
 use super::support::modern::Modern;
 use super::support::server::{Fake, Offer};
 
-async fn house(dir: &tempfile::TempDir) -> (House, Fake) {
+/// A modern client and the legacy server that it calls; what stands between lives as long as the last.
+async fn arranged(capabilities: Value) -> (Modern, Fake, (House, TempDir)) {
+    let dir = tempfile::tempdir().unwrap();
     let house = House::new(dir.path());
     house.route(&["files"]);
     let files = Fake::silent(Offer::tools(&["read", "other"]));
     house.attach("files", &files).await;
-    (house, files)
+    let client = Modern::new(&house, "/mcp/files", capabilities);
+    (client, files, (house, dir))
+}
+
+/// The name of the first question in a result.
+fn first_question(result: &Value) -> &String {
+    let requests = result["inputRequests"].as_object().unwrap();
+    requests.keys().next().unwrap()
 }
 
 fn able() -> Value {
@@ -26,9 +36,7 @@ fn begin(client: &Modern, id: u64, params: Value) -> JoinHandle<Value> {
 
 #[tokio::test]
 async fn what_a_server_asks_is_the_result_and_the_retry_answers_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", able());
+    let (client, files, _house) = arranged(able()).await;
     let first = begin(&client, 1, json!({"name": "read"}));
     let call = files.next("tools/call").await;
     let question =
@@ -70,9 +78,7 @@ async fn what_a_server_asks_is_the_result_and_the_retry_answers_it() {
 
 #[tokio::test]
 async fn what_a_retry_leaves_unanswered_is_asked_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", able());
+    let (client, files, _house) = arranged(able()).await;
     let first = begin(&client, 1, json!({"name": "read"}));
     let call = files.next("tools/call").await;
     files.ask(json!(1), "roots/list", json!({}));
@@ -84,8 +90,7 @@ async fn what_a_retry_leaves_unanswered_is_asked_again() {
         again["result"]["inputRequests"],
         asked["result"]["inputRequests"]
     );
-    let requests = again["result"]["inputRequests"].as_object().unwrap();
-    let key = requests.keys().next().unwrap();
+    let key = first_question(&again["result"]);
     let state = &again["result"]["requestState"];
     let retry =
         json!({"name": "read", "inputResponses": {key: {"roots": []}}, "requestState": state});
@@ -97,9 +102,7 @@ async fn what_a_retry_leaves_unanswered_is_asked_again() {
 
 #[tokio::test]
 async fn an_answer_that_came_while_nobody_waited_is_there_for_the_retry() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", able());
+    let (client, files, _house) = arranged(able()).await;
     let first = begin(&client, 1, json!({"name": "read"}));
     let call = files.next("tools/call").await;
     files.ask(json!(1), "roots/list", json!({}));
@@ -111,8 +114,7 @@ async fn an_answer_that_came_while_nobody_waited_is_there_for_the_retry() {
     let mut answer = client.request("later", "tools/call", retry).await;
     while answer["result"]["resultType"] == "input_required" {
         let state = &answer["result"]["requestState"];
-        let requests = answer["result"]["inputRequests"].as_object().unwrap();
-        let key = requests.keys().next().unwrap();
+        let key = first_question(&answer["result"]);
         let retry =
             json!({"name": "read", "inputResponses": {key: {"roots": []}}, "requestState": state});
         answer = client.request("later", "tools/call", retry).await;
@@ -123,9 +125,7 @@ async fn an_answer_that_came_while_nobody_waited_is_there_for_the_retry() {
 
 #[tokio::test]
 async fn a_state_of_another_request_or_of_nobody_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", able());
+    let (client, files, _house) = arranged(able()).await;
     let first = begin(&client, 1, json!({"name": "read"}));
     files.next("tools/call").await;
     files.ask(json!(1), "roots/list", json!({}));
@@ -148,9 +148,7 @@ async fn a_state_of_another_request_or_of_nobody_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_cannot_do_what_the_server_needs_is_told_what() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", json!({}));
+    let (client, files, _house) = arranged(json!({})).await;
     let asked =
         tokio::spawn(async move { client.start(1, "tools/call", json!({"name": "read"})).await });
     let call = files.next("tools/call").await;
@@ -169,9 +167,7 @@ async fn a_client_that_cannot_do_what_the_server_needs_is_told_what() {
 
 #[tokio::test]
 async fn pages_that_a_server_wants_visited_first_are_asked_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", json!({"elicitation": {"url": {}}}));
+    let (client, files, _house) = arranged(json!({"elicitation": {"url": {}}})).await;
     let first = begin(&client, 1, json!({"name": "read"}));
     let call = files.next("tools/call").await;
     let page =
@@ -191,17 +187,14 @@ async fn pages_that_a_server_wants_visited_first_are_asked_for() {
 
 #[tokio::test]
 async fn progress_goes_on_under_the_token_of_the_retry() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, files) = house(&dir).await;
-    let client = Modern::new(&house, "/mcp/files", able());
+    let (client, files, _house) = arranged(able()).await;
     let params = json!({"name": "read", "_meta": {"progressToken": "one"}});
     let first = begin(&client, 1, params);
     let call = files.next("tools/call").await;
     files.ask(json!(1), "roots/list", json!({}));
     let asked = first.await.unwrap();
     let result = &asked["result"];
-    let requests = result["inputRequests"].as_object().unwrap();
-    let key = requests.keys().next().unwrap();
+    let key = first_question(result);
     let retry = json!({"name": "read", "inputResponses": {key: {"roots": []}},
         "requestState": result["requestState"], "_meta": {"progressToken": "two"}});
     let second = tokio::spawn(async move { client.start(2, "tools/call", retry).await });

@@ -1,10 +1,13 @@
 //! The second level of kept answers, with the real Redis and Memcached where they are installed; the Python tests
 //! install them (`tests/e2e/test_caching.py`).
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use backstay_gateway::Event;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -24,12 +27,8 @@ impl Drop for Server {
 
 /// Starts one of both, and gives its address; none where it is not installed.
 async fn start(which: &str) -> Option<(Server, String)> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let mut command = if which == "redis" {
+    let port = free_port();
+    let command = if which == "redis" {
         let mut command = Command::new("redis-server");
         command.args([
             "--port",
@@ -45,6 +44,17 @@ async fn start(which: &str) -> Option<(Server, String)> {
         command.args(["-u", "root", "-l", "127.0.0.1", "-p", &port.to_string()]);
         command
     };
+    let server = listening(command, port).await?;
+    Some((server, format!("{which}://127.0.0.1:{port}")))
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Starts it and waits until it listens; none where it is not installed.
+async fn listening(mut command: Command, port: u16) -> Option<Server> {
     let child = command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -59,7 +69,7 @@ async fn start(which: &str) -> Option<(Server, String)> {
     tokio::time::timeout(SOON, up)
         .await
         .expect("it never listens");
-    Some((server, format!("{which}://127.0.0.1:{port}")))
+    Some(server)
 }
 
 struct Daemon {
@@ -81,7 +91,10 @@ async fn daemon(url: &str, cache: Value) -> Daemon {
     for (key, value) in cache.as_object().unwrap() {
         rules[key] = value.clone();
     }
-    let second = json!({"url": url, "fleet": "t", "through": true, "timeout_ms": 2000});
+    let mut second = json!({"url": url, "fleet": "t", "through": true, "timeout_ms": 2000});
+    if let Some(ca) = rules.as_object_mut().unwrap().remove("ca") {
+        second["ca"] = ca;
+    }
     house.routes_with(
         vec![json!({"service": "a", "instances": [{"name": "a.1"}], "cache": rules})],
         json!({"memory": 1 << 20, "second": second}),
@@ -192,4 +205,69 @@ async fn when_redis_is_gone_calls_go_on() {
 #[tokio::test]
 async fn when_memcached_is_gone_calls_go_on() {
     without_it_calls_go_on("memcached").await;
+}
+
+/// A Redis that speaks TLS and wants a password, under a certificate of its own authority.
+async fn start_secure(folder: &Path) -> Option<(Server, String)> {
+    let authority =
+        CertifiedIssuer::self_signed(authority(), KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names).unwrap();
+    let certificate = certificate.signed_by(&key, &authority).unwrap();
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("cert.pem", certificate.pem()),
+        ("key.pem", key.serialize_pem()),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let port = free_port();
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--save", "", "--requirepass", "p@ss/word"]);
+    command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+    for (option, file) in [
+        ("--tls-cert-file", "cert.pem"),
+        ("--tls-key-file", "key.pem"),
+        ("--tls-ca-cert-file", "ca.pem"),
+    ] {
+        command.arg(option).arg(folder.join(file));
+    }
+    let server = listening(command, port).await?;
+    Some((server, format!("rediss://:p%40ss%2Fword@127.0.0.1:{port}")))
+}
+
+fn authority() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+#[tokio::test]
+async fn redis_is_spoken_to_over_tls_where_its_authority_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_server, url)) = start_secure(folder.path()).await else {
+        eprintln!("redis is not installed");
+        return;
+    };
+    let ca = json!({"ca": folder.path().join("ca.pem")});
+    let one = daemon(&url, ca.clone()).await;
+    assert_eq!(settled(&one, "get").await, 1);
+    let two = daemon(&url, ca).await;
+    assert_eq!(count(&two, "get").await, 1);
+    assert_eq!(two.asked.load(SeqCst), 0, "its server was not asked");
+    // Whoever does not trust it goes on without, and says why.
+    let three = daemon(&url, json!({})).await;
+    for number in 0..4 {
+        let answer = three.client.call(1, "get", json!({"n": number})).await;
+        assert!(answer["result"]["count"].is_u64());
+    }
+    let lost = three
+        .house
+        .wait(|event| matches!(event, Event::CacheLost { .. }))
+        .await;
+    let Event::CacheLost { reason } = lost else {
+        panic!("{lost:?}")
+    };
+    assert!(reason.contains("certificate"), "{reason}");
 }

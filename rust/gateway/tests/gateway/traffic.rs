@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::support::client::Client;
 use super::support::server::{Fake, Offer};
@@ -34,6 +35,17 @@ fn tools() -> Offer {
         ],
         ..Offer::default()
     }
+}
+
+/// A house with one service by these rules, and an instance of it for each server; with the folder that it lives in.
+async fn arranged(traffic: Value, fakes: &[&Fake]) -> (House, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::new(dir.path());
+    house.routes(vec![routed(fakes.len(), traffic)]);
+    for (fake, number) in fakes.iter().zip(1..) {
+        attach(&house, number, fake).await;
+    }
+    (house, dir)
 }
 
 async fn attach(house: &House, number: usize, fake: &Fake) {
@@ -111,13 +123,10 @@ fn state(answer: &Value) -> &str {
 
 #[tokio::test]
 async fn a_limit_lets_exactly_its_burst_through_and_says_when_to_come_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let limit = |calls, per| json!({"calls": calls, "period_ms": 3_600_000, "burst": calls, "per": per, "shown": format!("{calls}/h")});
     let limits = [limit(2, "tool"), limit(3, "client"), limit(5, "service")];
-    house.routes(vec![routed(1, json!({"limits": limits}))]);
     let fake = Fake::new(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(json!({"limits": limits}), &[&fake]).await;
     let (one, two) = (house.client("/mcp/a").await, house.client("/mcp/a").await);
     let mut told = Vec::new();
     for (client, tool) in [
@@ -176,13 +185,10 @@ async fn a_limit_lets_exactly_its_burst_through_and_says_when_to_come_back() {
 
 #[tokio::test]
 async fn other_rules_apply_at_once_and_what_was_counted_stays_counted() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let limit =
         json!({"calls": 1, "period_ms": 3_600_000, "burst": 1, "per": "service", "shown": "1/h"});
-    house.routes(vec![routed(1, json!({"limits": [limit]}))]);
     let fake = Fake::new(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(json!({"limits": [limit]}), &[&fake]).await;
     let client = house.client("/mcp/a").await;
     let goes = async || is_result(&client.call(1, "read", json!({})).await);
     assert!(goes().await);
@@ -197,12 +203,9 @@ async fn other_rules_apply_at_once_and_what_was_counted_stays_counted() {
 
 #[tokio::test]
 async fn so_many_calls_go_at_a_time_so_many_wait_and_the_rest_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let concurrency = json!({"most": 1, "queue": 1, "wait_ms": 60_000});
-    house.routes(vec![routed(1, json!({"concurrency": concurrency}))]);
     let fake = Fake::silent(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(json!({"concurrency": concurrency}), &[&fake]).await;
     let client = house.client("/mcp/a").await;
     let mut calls: Vec<_> = (1..=3)
         .map(|id| {
@@ -243,12 +246,9 @@ async fn so_many_calls_go_at_a_time_so_many_wait_and_the_rest_is_refused() {
 
 #[tokio::test]
 async fn a_call_that_waits_too_long_for_its_place_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let concurrency = json!({"most": 1, "queue": 9, "wait_ms": 20});
-    house.routes(vec![routed(1, json!({"concurrency": concurrency}))]);
     let fake = Fake::silent(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(json!({"concurrency": concurrency}), &[&fake]).await;
     let client = house.client("/mcp/a").await;
     let first = tokio::spawn({
         let client = client.clone();
@@ -263,18 +263,15 @@ async fn a_call_that_waits_too_long_for_its_place_is_refused() {
 
 #[tokio::test]
 async fn a_tool_that_does_not_answer_is_left_alone_until_it_does_and_its_neighbour_never_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let breaker = json!({"failures": 0.5, "least": 3, "window_ms": 60_000, "open_ms": 20, "open_at_most_ms": 20});
     let traffic = json!({"breaker": breaker, "attempt_ms": 20});
-    house.routes(vec![routed(1, traffic)]);
     let stalls = Arc::new(AtomicBool::new(true));
     let stalled = Arc::clone(&stalls);
     let fake = Fake::answering(tools(), move |request| {
         let answers = request["params"]["name"] == "set" || !stalled.load(SeqCst);
         answers.then(|| json!({"content": []}))
     });
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(traffic, &[&fake]).await;
     let client = house.client("/mcp/a").await;
     for _ in 0..3 {
         assert_eq!(
@@ -318,12 +315,9 @@ async fn a_tool_that_does_not_answer_is_left_alone_until_it_does_and_its_neighbo
 
 #[tokio::test]
 async fn an_error_that_a_server_answers_with_is_an_answer() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let breaker = json!({"failures": 0.1, "least": 1, "window_ms": 60_000, "open_ms": 60_000, "open_at_most_ms": 60_000});
-    house.routes(vec![routed(1, json!({"breaker": breaker}))]);
     let fake = Fake::silent(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(json!({"breaker": breaker}), &[&fake]).await;
     let client = house.client("/mcp/a").await;
     for _ in 0..3 {
         let called = tokio::spawn({
@@ -338,17 +332,13 @@ async fn an_error_that_a_server_answers_with_is_an_answer() {
 
 #[tokio::test]
 async fn an_instance_that_fails_again_and_again_rests_while_the_other_works() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let traffic = json!({
         "balance": "round-robin", "breaker": null, "attempt_ms": 20,
         "ejection": {"failures": 2, "rest_ms": 500, "rest_at_most_ms": 500},
         "retries": {"attempts": 1, "budget": 0.0, "pause_ms": 1, "pause_at_most_ms": 1},
     });
-    house.routes(vec![routed(2, traffic)]);
     let (good, bad) = (moody(), moody());
-    attach(&house, 1, &good.fake).await;
-    attach(&house, 2, &bad.fake).await;
+    let (house, _dir) = arranged(traffic, &[&good.fake, &bad.fake]).await;
     bad.well.store(false, SeqCst);
     let client = house.client("/mcp/a").await;
     let failed = async || client.call(1, "add", json!({})).await["error"]["code"] == -32001;
@@ -394,14 +384,11 @@ async fn an_instance_that_fails_again_and_again_rests_while_the_other_works() {
 
 #[tokio::test]
 async fn the_only_instance_is_never_ejected() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let traffic = json!({
         "breaker": null, "attempt_ms": 10, "ejection": {"failures": 1, "rest_ms": 60_000, "rest_at_most_ms": 60_000},
     });
-    house.routes(vec![routed(1, traffic)]);
     let only = moody();
-    attach(&house, 1, &only.fake).await;
+    let (house, _dir) = arranged(traffic, &[&only.fake]).await;
     only.well.store(false, SeqCst);
     let client = house.client("/mcp/a").await;
     for _ in 0..3 {
@@ -460,15 +447,12 @@ async fn a_session_hashes_to_one_instance_and_stays_when_another_goes() {
 
 #[tokio::test]
 async fn a_session_with_affinity_stays_where_it_began() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
-    house.routes(vec![routed(
-        2,
-        json!({"balance": "round-robin", "affinity": "session"}),
-    )]);
     let (one, two) = (named(1), named(2));
-    attach(&house, 1, &one).await;
-    attach(&house, 2, &two).await;
+    let (house, _dir) = arranged(
+        json!({"balance": "round-robin", "affinity": "session"}),
+        &[&one, &two],
+    )
+    .await;
     let (first, second) = (house.client("/mcp/a").await, house.client("/mcp/a").await);
     let homes = [by(&first, "read").await, by(&second, "read").await];
     assert_eq!(homes, [1, 2]);
@@ -519,16 +503,12 @@ async fn a_new_instance_gets_little_at_first() {
 
 #[tokio::test]
 async fn what_changes_nothing_is_tried_again_elsewhere_and_what_may_change_something_never() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let traffic = json!({
         "balance": "round-robin", "attempt_ms": 30, "breaker": null, "ejection": null,
         "retries": {"attempts": 2, "budget": 1.0, "pause_ms": 1, "pause_at_most_ms": 1},
     });
-    house.routes(vec![routed(2, traffic)]);
     let (good, bad) = (moody(), moody());
-    attach(&house, 1, &good.fake).await;
-    attach(&house, 2, &bad.fake).await;
+    let (house, _dir) = arranged(traffic, &[&good.fake, &bad.fake]).await;
     bad.well.store(false, SeqCst);
     let client = house.client("/mcp/a").await;
     for tool in ["read", "set"] {
@@ -555,15 +535,12 @@ async fn what_changes_nothing_is_tried_again_elsewhere_and_what_may_change_somet
 
 #[tokio::test]
 async fn without_a_budget_nothing_is_tried_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let traffic = json!({
         "attempt_ms": 10, "breaker": null,
         "retries": {"attempts": 3, "budget": 0.0, "pause_ms": 1, "pause_at_most_ms": 1},
     });
-    house.routes(vec![routed(1, traffic)]);
     let bad = moody();
-    attach(&house, 1, &bad.fake).await;
+    let (house, _dir) = arranged(traffic, &[&bad.fake]).await;
     bad.well.store(false, SeqCst);
     let client = house.client("/mcp/a").await;
     // What is saved up at first is spent by the first calls: ten retries in all.
@@ -575,12 +552,9 @@ async fn without_a_budget_nothing_is_tried_again() {
 
 #[tokio::test]
 async fn a_call_that_has_shown_progress_is_not_tried_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let traffic = json!({"attempt_ms": 50, "breaker": null});
-    house.routes(vec![routed(1, traffic)]);
     let fake = Fake::silent(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(traffic, &[&fake]).await;
     let client = house.client("/mcp/a").await;
     let called = tokio::spawn({
         let client = client.clone();
@@ -609,12 +583,9 @@ async fn a_call_that_has_shown_progress_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_call_ends_when_its_time_is_over_whatever_it_does() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let traffic = json!({"overall_ms": 100, "breaker": null, "retries": {"attempts": 9, "budget": 1.0, "pause_ms": 1, "pause_at_most_ms": 1}});
-    house.routes(vec![routed(1, traffic)]);
     let fake = Fake::silent(tools());
-    attach(&house, 1, &fake).await;
+    let (house, _dir) = arranged(traffic, &[&fake]).await;
     let client = house.client("/mcp/a").await;
     let called = tokio::spawn({
         let client = client.clone();
@@ -627,15 +598,9 @@ async fn a_call_ends_when_its_time_is_over_whatever_it_does() {
 
 #[tokio::test]
 async fn a_new_process_may_be_tried_at_once_whatever_the_old_one_did() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::new(dir.path());
     let breaker = json!({"failures": 0.5, "least": 1, "window_ms": 60_000, "open_ms": 3_600_000, "open_at_most_ms": 3_600_000});
-    house.routes(vec![routed(
-        1,
-        json!({"breaker": breaker, "attempt_ms": 10}),
-    )]);
     let bad = moody();
-    attach(&house, 1, &bad.fake).await;
+    let (house, _dir) = arranged(json!({"breaker": breaker, "attempt_ms": 10}), &[&bad.fake]).await;
     bad.well.store(false, SeqCst);
     let client = house.client("/mcp/a").await;
     client.call(1, "add", json!({})).await;

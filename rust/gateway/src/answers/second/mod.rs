@@ -8,6 +8,8 @@
 //!
 //! One daemon at a time fetches an answer: who finds none and a lock on it waits a moment for the other's.
 
+mod stream;
+mod target;
 mod wire;
 
 use std::sync::Arc;
@@ -22,7 +24,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::wire::{Ask, Connection, Said, Target};
+use self::stream::Trust;
+use self::target::Target;
+use self::wire::{Ask, Connection, Said};
 use super::route::SecondRoute;
 use super::rules::{Key, Question};
 use crate::traffic::now;
@@ -37,10 +41,15 @@ const LOCK: Duration = Duration::from_secs(5);
 const LOCKED: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Hears why it is left alone for a while, and of its return.
+pub(crate) type Told = Arc<dyn Fn(Option<String>) + Send + Sync>;
+
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Second {
     target: Target,
+    /// Only of one over TLS.
+    trust: Option<Trust>,
+    told: Told,
     pub(crate) through: bool,
     time: Duration,
     prefix: String,
@@ -82,12 +91,29 @@ pub(crate) enum Look {
     Gone,
 }
 
+impl std::fmt::Debug for Second {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "second level at {:?}", self.target)
+    }
+}
+
 impl Second {
     /// A second level; none where its address cannot be read, which Python has seen to.
-    pub(super) fn new(route: &SecondRoute, runtime: &Handle) -> Option<Arc<Self>> {
+    pub(super) fn new(route: &SecondRoute, runtime: &Handle, told: Told) -> Option<Arc<Self>> {
         let (raises, waiting) = mpsc::channel(MOST_RAISES);
+        let target = Target::parse(&route.url)?;
+        let trust = target.secure().map(|_| Trust::read(route.ca.as_deref()));
+        let trust = match trust.transpose() {
+            Ok(trust) => trust,
+            Err(error) => {
+                told(Some(format!("whom to trust cannot be read: {error}")));
+                None
+            }
+        };
         let second = Arc::new(Self {
-            target: Target::parse(&route.url)?,
+            target,
+            trust,
+            told,
             through: route.through,
             time: Duration::from_millis(route.timeout_ms.max(1)),
             prefix: format!("backstay:{}:", route.fleet),
@@ -144,24 +170,31 @@ impl Second {
         let talk = async {
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => Connection::open(&self.target).await?,
+                None => Connection::open(&self.target, self.trust.as_ref()).await?,
             };
             let said = connection.ask(ask).await?;
             std::io::Result::Ok((said, connection))
         };
-        if let Ok(Ok((said, connection))) = timeout(self.time, talk).await {
-            self.breaker.success(now());
-            let mut idle = self.idle.lock();
-            if idle.len() < MOST_IDLE {
-                idle.push(connection);
+        let why = match timeout(self.time, talk).await {
+            Ok(Ok((said, connection))) => {
+                if self.breaker.success(now()) {
+                    (self.told)(None);
+                }
+                let mut idle = self.idle.lock();
+                if idle.len() < MOST_IDLE {
+                    idle.push(connection);
+                }
+                return Some(said);
             }
-            Some(said)
-        } else {
-            self.breaker.failure(now());
-            // What else is idle was opened to the same end.
-            self.idle.lock().clear();
-            None
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer in {:?}", self.time),
+        };
+        if self.breaker.failure(now()) {
+            (self.told)(Some(why));
         }
+        // What else is idle was opened to the same end.
+        self.idle.lock().clear();
+        None
     }
 
     /// Looks for an answer; where another daemon fetches it, waits a moment for that.

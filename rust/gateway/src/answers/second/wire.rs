@@ -5,77 +5,14 @@ use std::io;
 
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+
+use super::stream::{Stream, Trust, connect};
+use super::target::Target;
 
 /// Longest value that is read.
 const MOST_BYTES: usize = 64 << 20;
 /// Memcached takes more seconds than these for a date.
 const MONTH: u64 = 30 * 24 * 3600;
-
-/// Where a second level is, and how it is spoken to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    Redis {
-        address: String,
-        user: Option<String>,
-        password: Option<String>,
-        database: u32,
-    },
-    Memcached {
-        address: String,
-    },
-}
-
-impl Target {
-    /// Reads `redis://[user:password@]host[:port][/database]` or `memcached://host[:port]`.
-    pub(super) fn parse(url: &str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, host) = match authority.rsplit_once('@') {
-            Some((login, host)) => (Some(login), host),
-            None => (None, authority),
-        };
-        if host.is_empty() {
-            return None;
-        }
-        let with_port = |port: u16| {
-            let has_port = host
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            if has_port {
-                host.to_owned()
-            } else {
-                format!("{host}:{port}")
-            }
-        };
-        match scheme {
-            "redis" => {
-                let (user, password) =
-                    match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
-                        None => (None, None),
-                        Some((user, password)) => (
-                            (!user.is_empty()).then(|| user.to_owned()),
-                            Some(password.to_owned()),
-                        ),
-                    };
-                Some(Self::Redis {
-                    address: with_port(6379),
-                    user,
-                    password,
-                    database: if path.is_empty() {
-                        0
-                    } else {
-                        path.parse().ok()?
-                    },
-                })
-            }
-            "memcached" if login.is_none() && path.is_empty() => Some(Self::Memcached {
-                address: with_port(11211),
-            }),
-            _ => None,
-        }
-    }
-}
 
 /// What is asked of a second level.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +43,7 @@ pub(super) enum Said {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     redis: bool,
 }
 
@@ -115,12 +52,9 @@ fn odd(what: &str) -> io::Error {
 }
 
 impl Connection {
-    pub(super) async fn open(target: &Target) -> io::Result<Self> {
-        let (Target::Redis { address, .. } | Target::Memcached { address }) = target;
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    pub(super) async fn open(target: &Target, trust: Option<&Trust>) -> io::Result<Self> {
         let mut connection = Self {
-            stream: BufReader::new(stream),
+            stream: BufReader::new(connect(target, trust).await?),
             redis: matches!(target, Target::Redis { .. }),
         };
         if let Target::Redis {
@@ -156,6 +90,13 @@ impl Connection {
         }
     }
 
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let stream = self.stream.get_mut();
+        stream.write_all(bytes).await?;
+        // What is encrypted waits for it.
+        stream.flush().await
+    }
+
     async fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
         let mut limited = (&mut self.stream).take(1024);
@@ -186,7 +127,7 @@ impl Connection {
             out.extend_from_slice(word);
             out.extend_from_slice(b"\r\n");
         }
-        self.stream.get_mut().write_all(&out).await
+        self.send(&out).await
     }
 
     /// Whether it was done; an error ends the connection.
@@ -268,7 +209,7 @@ impl Connection {
         let mut out = format!("{verb} {key} 0 {seconds} {}\r\n", value.len()).into_bytes();
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
-        self.stream.get_mut().write_all(&out).await?;
+        self.send(&out).await?;
         self.stored().await
     }
 
@@ -276,7 +217,7 @@ impl Connection {
         match ask {
             Ask::Values(keys) => {
                 let line = format!("get {}\r\n", keys.join(" "));
-                self.stream.get_mut().write_all(line.as_bytes()).await?;
+                self.send(line.as_bytes()).await?;
                 let mut values = [const { None }; 4];
                 loop {
                     let line = self.line().await?;
@@ -310,46 +251,9 @@ impl Connection {
             }
             Ask::Remove(key) => {
                 let line = format!("delete {key}\r\n");
-                self.stream.get_mut().write_all(line.as_bytes()).await?;
+                self.send(line.as_bytes()).await?;
                 Ok(Said::Done(self.line().await? == "DELETED"))
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read() {
-        let redis = |url: &str| match Target::parse(url) {
-            Some(Target::Redis {
-                address,
-                user,
-                password,
-                database,
-            }) => (address, user, password, database),
-            other => panic!("{url}: {other:?}"),
-        };
-        assert_eq!(redis("redis://h"), ("h:6379".into(), None, None, 0));
-        let full = ("h:1".into(), Some("u".into()), Some("p@".into()), 3);
-        assert_eq!(redis("redis://u:p@@h:1/3"), full);
-        assert_eq!(redis("redis://:p@h").2.as_deref(), Some("p"));
-        assert_eq!(
-            Target::parse("memcached://h"),
-            Some(Target::Memcached {
-                address: "h:11211".into()
-            })
-        );
-        for bad in [
-            "h",
-            "redis://",
-            "rediss://h",
-            "redis://h/x",
-            "memcached://u@h",
-        ] {
-            assert_eq!(Target::parse(bad), None, "{bad}");
         }
     }
 }
