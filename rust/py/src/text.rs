@@ -2,21 +2,20 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 /// Whether two texts are equal, asked of their type itself: the long way through any object's `==` costs nearly as
-/// much again as comparing, and so does an answer that is an object.
+/// much again as comparing.
 #[inline]
 #[expect(
     unsafe_code,
     reason = "PyO3 has no comparison of texts that copies neither"
 )]
 pub(crate) fn same_text(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: the GIL is held and both are `str`. It fails only for what is none, and then clears up after it.
-    unsafe {
-        let order = ffi::PyUnicode_Compare(other.as_ptr(), key.as_ptr());
-        if order < 0 && !ffi::PyErr_Occurred().is_null() {
-            ffi::PyErr_Clear();
-        }
-        order == 0
-    }
+    // SAFETY: the GIL is held and both are `str`; the answer is `True`, `False` or an error, and ours.
+    let answer = unsafe {
+        let answer = ffi::PyUnicode_RichCompare(other.as_ptr(), key.as_ptr(), ffi::Py_EQ);
+        Bound::from_owned_ptr_or_err(key.py(), answer)
+    };
+    answer.is_ok_and(|answer| answer.is(&*PyBool::new(key.py(), true)))
 }

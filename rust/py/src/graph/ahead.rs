@@ -36,6 +36,8 @@ pub(super) struct Ahead<'a, 'py> {
     block: Vec<Borrowed<'a, 'py, PyAny>>,
     /// And with the one before.
     ends: Vec<End<'a, 'py>>,
+    /// Whether the ends themselves will be looked at, and not only where they are.
+    looked_at: bool,
 }
 
 impl<'a, 'py> Ahead<'a, 'py> {
@@ -51,15 +53,18 @@ impl<'a, 'py> Ahead<'a, 'py> {
             place: 0,
             block: Vec::with_capacity(BLOCK),
             ends: Vec::with_capacity(2 * BLOCK),
+            looked_at: false,
         };
         ahead.ask()?;
         ahead.turn()?;
         Ok(ahead)
     }
 
-    /// The ends of the next block of edges, the service of each first; none after the last.
-    pub(super) fn next(&mut self, ends: &mut Vec<End<'a, 'py>>) -> PyResult<()> {
+    /// The ends of the next block of edges, the service of each first; none after the last. Whether those after
+    /// them will be looked at says what is worth asking for.
+    pub(super) fn next(&mut self, ends: &mut Vec<End<'a, 'py>>, looked_at: bool) -> PyResult<()> {
         ends.clear();
+        self.looked_at = looked_at;
         std::mem::swap(&mut self.ends, ends);
         self.turn()
     }
@@ -84,7 +89,9 @@ impl<'a, 'py> Ahead<'a, 'py> {
                 let end = unsafe {
                     Borrowed::from_ptr_or_err(py, ffi::PyTuple_GetItem(pair.as_ptr(), at))?
                 };
-                fetch(end);
+                if self.looked_at {
+                    fetch(end);
+                }
                 self.ends.push(end);
             }
         }
@@ -137,16 +144,20 @@ pub(super) fn refusal(end: End<'_, '_>) -> PyErr {
 /// Ask for an object's memory: its head, and what it holds.
 #[inline]
 fn fetch(object: Borrowed<'_, '_, PyAny>) {
+    let first = object.as_ptr().cast::<u8>().cast_const();
+    fetch_line(first);
+    fetch_line(first.wrapping_add(48));
+}
+
+/// Ask for the line of memory at an address; where no such hint is known, for nothing.
+#[inline]
+pub(super) fn fetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let first = object.as_ptr().cast::<i8>();
         // SAFETY: a hint; it reads nothing and takes any address.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(first);
-            _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(48));
-        }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = object;
+    let _ = at;
 }

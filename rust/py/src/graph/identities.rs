@@ -5,6 +5,8 @@
 
 use backstay_graph::Node;
 
+use super::ahead::fetch_line;
+
 /// Nothing stands at this address.
 const VACANT: usize = 0;
 
@@ -37,6 +39,14 @@ impl Identities {
                 return None;
             }
             at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// Have the place where the search for an address begins at hand soon.
+    #[inline]
+    pub(super) fn fetch(&self, address: usize) {
+        if let Some(home) = self.slots.get(self.home(address)) {
+            fetch_line(home);
         }
     }
 

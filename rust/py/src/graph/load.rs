@@ -30,7 +30,7 @@ pub(super) fn load(edges: &Bound<'_, PyList>) -> PyResult<State> {
     let mut ahead = unsafe { Ahead::new(edges) }?;
     let mut ends = Vec::with_capacity(2 * ahead::BLOCK);
     loop {
-        ahead.next(&mut ends)?;
+        ahead.next(&mut ends, load.known.given_up())?;
         if ends.is_empty() {
             return Ok(load.state);
         }
@@ -68,6 +68,9 @@ impl<'a> Load<'a> {
     /// Find the nodes of a block's ends by their addresses, where these are known.
     fn by_address(&mut self, ends: &[End<'a, '_>]) -> PyResult<()> {
         let address = |end: &End<'_, '_>| end.as_ptr().addr();
+        for end in ends {
+            self.known.fetch(address(end));
+        }
         let mut found: Vec<_> = ends
             .iter()
             .map(|end| self.known.find(address(end)))
