@@ -11,7 +11,7 @@ from backstay.deploy.blueprints import Blueprints
 from backstay.deploy.build import Launched
 from backstay.deploy.eras import Eras, origin
 from backstay.deploy.installer import PackageInstaller
-from backstay.deploy.routing import routes
+from backstay.deploy.routing import RouteTable
 from backstay.deploy.simulation import Simulation
 from backstay.deploy.state import Revision
 from backstay.deploy.wanted import Wanted
@@ -131,7 +131,7 @@ async def test_the_gateway_is_told_where_to_begin(
     blueprints.configs = {("files", 1): services["files"]}
     instance = next(iter(simulation.fleet.services["files"].instances))
     await blueprints.era_found(simulation.fleet, instance, "modern")
-    table = routes(
+    table = RouteTable().of(
         simulation.fleet, None, blueprints.config_of, lambda name: {}, lambda *of: {}, blueprints._era
     )
     assert [upstream.era for upstream in table.servers[0].instances] == ["modern"]

@@ -106,17 +106,25 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// Keeps as much as this from now on, and there; what was kept is forgotten where that is another amount.
-    pub(crate) fn configure(&self, config: CacheConfig, runtime: &Handle, told: second::Told) {
+    /// Keeps as much as this from now on, and there; what was kept is forgotten where that is another amount. Says
+    /// whether the second level is another one.
+    pub(crate) fn configure(
+        &self,
+        config: CacheConfig,
+        runtime: &Handle,
+        told: second::Told,
+    ) -> bool {
         let mut current = self.config.lock();
         if current.memory != config.memory {
             *self.kept.write() = Arc::new(Cache::new(Limit::Cost(config.memory.max(1))));
         }
-        if current.second != config.second {
+        let other = current.second != config.second;
+        if other {
             let second = config.second.as_ref();
             *self.second.write() = second.and_then(|route| Second::new(route, runtime, told));
         }
         *current = config;
+        other
     }
 
     /// Where answers are kept besides.

@@ -23,7 +23,7 @@ impl Core {
                 });
             }
         });
-        self.answers.configure(routes.cache, &self.runtime, told);
+        let other_second = self.answers.configure(routes.cache, &self.runtime, told);
         let before = self.servers();
         let (mut after, published) = match routes.gone {
             None => (Servers::new(), Some(routes.published.unwrap_or_default())),
@@ -57,6 +57,12 @@ impl Core {
                 if !after.contains_key(service) {
                     self.metrics.forget(service);
                 }
+            }
+        }
+        if other_second {
+            // Those whose routes stay have to tell the new one what is stale.
+            for server in after.values() {
+                server.freshness.with_second(self.answers.second());
             }
         }
         self.set_servers(after);

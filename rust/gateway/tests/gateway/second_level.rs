@@ -207,6 +207,28 @@ async fn when_memcached_is_gone_calls_go_on() {
     without_it_calls_go_on("memcached").await;
 }
 
+#[tokio::test]
+async fn a_second_level_that_moves_is_told_what_is_stale_by_servers_that_stay() {
+    let Some((_server, url)) = start("redis").await else {
+        eprintln!("redis is not installed");
+        return;
+    };
+    let nowhere = format!("redis://127.0.0.1:{}", free_port());
+    let one = daemon(&nowhere, json!({})).await;
+    let second = json!({"url": url, "fleet": "t", "through": true, "timeout_ms": 2000});
+    let moved = json!({"servers": [], "gone": [], "cache": {"memory": 1 << 20, "second": second}});
+    one.house
+        .gateway
+        .set_routes(serde_json::from_value(moved).unwrap());
+    let had = count(&one, "get").await;
+    let two = daemon(&url, json!({})).await;
+    assert_eq!(count(&two, "get").await, had, "it is there");
+    count(&one, "touch").await;
+    let three = daemon(&url, json!({})).await;
+    count(&three, "get").await;
+    assert_eq!(three.asked.load(SeqCst), 1, "it is stale there");
+}
+
 /// A Redis that speaks TLS and wants a password, under a certificate of its own authority.
 async fn start_secure(folder: &Path) -> Option<(Server, String)> {
     let authority =
