@@ -255,6 +255,15 @@ def test_counters_count_exactly_whatever_is_added() -> None:
     assert series.render().endswith(b"amounts_total +Inf\n")
 
 
+def test_a_registry_says_how_much_it_holds() -> None:
+    registry = metrics.Registry()
+    assert repr(registry) == "<Registry of 0 families, 0 samples>"
+    calls = metrics.Counter("calls_total", "Calls", ["tool"], registry=registry)
+    calls.labels("echo").inc()
+    calls.labels("add").inc()
+    assert repr(registry) == "<Registry of 1 families, 2 samples>"
+
+
 def test_a_log_linear_histogram_knows_its_quantiles() -> None:
     series = Registry()
     buckets = LogLinear(1e-6, 3600, error=0.01)

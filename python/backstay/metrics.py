@@ -68,6 +68,12 @@ class Registry(MetricRegistry):
             family.samples.clear()
             yield family
 
+    def __repr__(self) -> str:
+        """How much it holds, and of what."""
+        families = self.families()
+        samples = sum(len(family[-1]) for family in families)
+        return f"<Registry of {len(families):,} families, {samples:,} samples>"
+
 
 REGISTRY = Registry()
 """Where metrics go that name no registry."""
