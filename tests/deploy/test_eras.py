@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from backstay.deploy.routing import RouteTable
 from backstay.deploy.simulation import Simulation
 from backstay.deploy.state import Revision
 from backstay.deploy.wanted import Wanted
-from backstay.packages import LockedPackage
+from backstay.errors import PackageError
+from backstay.packages import LockedPackage, Lockfile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +120,42 @@ def test_what_an_era_belongs_to_names_no_secret(
     services: dict[str, Service], service: str, said: str
 ) -> None:
     assert origin(services[service], Launched()) == said
+
+
+async def test_what_is_found_at_the_same_time_is_written_together(
+    services: dict[str, Service],
+    installer: PackageInstaller,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[bool] = []
+    save = Lockfile.save
+
+    def counted(lock: Lockfile) -> bool:
+        written.append(True)
+        return save(lock)
+
+    monkeypatch.setattr(Lockfile, "save", counted)
+    many = [services["files"].model_copy(update={"name": f"s{number}"}) for number in range(50)]
+    await asyncio.gather(*(Eras(installer).found(service, ONE, "modern") for service in many))
+    assert set(kept(tmp_path)) == {service.name for service in many}
+    assert len(written) == 2, "the first, and all that came meanwhile"
+
+
+async def test_what_could_not_be_written_is_written_with_the_next(
+    services: dict[str, Service],
+    installer: PackageInstaller,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(lock: Lockfile) -> bool:
+        raise PackageError("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(Lockfile, "save", fails)
+        await Eras(installer).found(services["files"], ONE, "modern")
+    await Eras(installer).found(services["own"], Launched(), "legacy")
+    assert set(kept(tmp_path)) == {"files", "own"}
 
 
 async def test_the_gateway_is_told_where_to_begin(

@@ -9,7 +9,7 @@ from backstay.deploy.build import Launched
 from backstay.packages import Lockfile, cache_dir, resolve_and_install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from backstay.config import Service
@@ -29,6 +29,7 @@ class PackageInstaller:
         self._lock: Lockfile | None = None
         # Two installations that end together write one after the other.
         self._saving = asyncio.Lock()
+        self._changes: list[Callable[[Lockfile], None]] = []
 
     def begin(self, folder: Path) -> None:
         """Read the lock file anew: it may have been changed by hand, or by `backstay lock`.
@@ -46,14 +47,24 @@ class PackageInstaller:
     async def amend(self, change: Callable[[Lockfile], None]) -> None:
         """Change the lock file when others may have written it: as it is on disk, and as it is known here.
 
+        Changes that come while it is being written are written together.
+
         Raises:
-            PackageError: it cannot be read or written.
+            PackageError: it cannot be read or written; what could not be is written with the next change.
         """
         if self._lock is None:
             return
         change(self._lock)
+        self._changes.append(change)
         async with self._saving:
-            await asyncio.to_thread(_rewrite, self._lock.path, change)
+            changes, self._changes = self._changes, []
+            if not changes:
+                return  # somebody else's writing had it
+            try:
+                await asyncio.to_thread(_rewrite, self._lock.path, changes)
+            except BaseException:
+                self._changes = changes + self._changes
+                raise
 
     async def __call__(self, service: Service, progress: Callable[[str], None]) -> Launched:
         """Put the package of a service in place and say how it starts.
@@ -78,8 +89,9 @@ class PackageInstaller:
         return Launched(launch.argv, dict(launch.env), launch.description), launch.installed
 
 
-def _rewrite(path: Path, change: Callable[[Lockfile], None]) -> None:
+def _rewrite(path: Path, changes: Iterable[Callable[[Lockfile], None]]) -> None:
     lock = Lockfile.load(path)
-    change(lock)
+    for change in changes:
+        change(lock)
     lock.dirty = True
     lock.save()
