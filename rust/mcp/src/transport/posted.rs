@@ -213,14 +213,14 @@ pub mod fuzz {
         for end in 0..bytes.len() {
             match (read(&bytes[..end]), whole) {
                 (Posted::Wanting, _) => assert!(end < MOST_HEAD, "waits for ever"),
-                (part, whole) => assert!(same(&part, &whole), "more bytes change what was read"),
+                (part, whole) => assert_eq!(part, whole, "more bytes change what was read"),
             }
         }
         let Posted::Head(head) = whole else { return };
-        let text = std::str::from_utf8(&bytes[..head.length]).unwrap_or_default();
+        // Headers that nobody here looks at need not be text.
+        let text = String::from_utf8_lossy(&bytes[..head.length]);
         assert!(text.starts_with("POST /") && text.contains(" HTTP/1.1"));
-        let ends = [text.find("\r\n\r\n"), text.find("\n\n")];
-        assert!(text.is_empty() || ends.iter().flatten().min().is_some());
+        assert!(text.contains("\r\n\r\n") || text.contains("\n\n") || text.contains("\n\r\n"));
         // A plainer reading: every header that is used stands there once and as it is.
         for (name, value) in [
             ("host", Some(head.host)),
@@ -242,10 +242,6 @@ pub mod fuzz {
             }
         }
         assert!(!text.to_ascii_lowercase().contains("\ntransfer-encoding:"));
-    }
-
-    fn same(part: &Posted<'_>, whole: &Posted<'_>) -> bool {
-        part == whole
     }
 }
 
