@@ -95,7 +95,9 @@ def test_a_fleet_whose_state_was_deleted_ends_and_its_folder_can_be_used_again(
 ) -> None:
     state = fleet.json("ps")
     everyone = [*pids(fleet).values(), state["daemon"]["pid"], state["keeper"]["pid"]]
-    shutil.rmtree(fleet.folder / ".backstay")
+    folder = fleet.folder / ".backstay"
+    while folder.exists():  # what is being written meanwhile is deleted, too
+        shutil.rmtree(folder, ignore_errors=True)
     if not at_once:
         eventually(lambda: all(gone(pid) for pid in everyone))
     fleet.run("up", "-d")

@@ -426,6 +426,10 @@ async fn the_next_keeper_of_a_directory_that_was_deleted_takes_over_from_the_for
         .as_str()
         .unwrap()
         .to_owned();
+    eventually("the records", || {
+        former.records()["instances"]["web.1"]["pid"] == web.pid
+    })
+    .await;
     std::fs::remove_dir_all(&state).unwrap();
     // The same port, while the former may be ending still.
     let next = Keeper::start_in(&state, &["--listen", &format!("gateway={address}")]);

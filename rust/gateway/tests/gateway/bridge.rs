@@ -153,7 +153,7 @@ async fn no_cancellation_is_lost_however_close_it_follows_its_request() {
     client.input.write_all(lines.as_bytes()).await.unwrap();
     // It ends when nothing is under way any more, or else after ten seconds.
     client.input.shutdown().await.unwrap();
-    tokio::time::timeout(SOON / 2, client.bridge)
+    tokio::time::timeout(SOON * 4 / 5, client.bridge)
         .await
         .expect("a call that was called off is under way still")
         .unwrap()

@@ -334,7 +334,7 @@ async fn an_error_that_a_server_answers_with_is_an_answer() {
 async fn an_instance_that_fails_again_and_again_rests_while_the_other_works() {
     let traffic = json!({
         "balance": "round-robin", "breaker": null, "attempt_ms": 20,
-        "ejection": {"failures": 2, "rest_ms": 500, "rest_at_most_ms": 500},
+        "ejection": {"failures": 2, "rest_ms": 2000, "rest_at_most_ms": 2000},
         "retries": {"attempts": 1, "budget": 0.0, "pause_ms": 1, "pause_at_most_ms": 1},
     });
     let (good, bad) = (moody(), moody());
@@ -355,7 +355,7 @@ async fn an_instance_that_fails_again_and_again_rests_while_the_other_works() {
     let rests = |trouble: &Trouble| {
         trouble.instance == "a.2"
             && trouble.kind == TroubleKind::Ejected
-            && trouble.retry_in_ms <= 500
+            && trouble.retry_in_ms <= 2000
     };
     assert!(
         troubles.iter().all(rests) && troubles.len() == 1,
