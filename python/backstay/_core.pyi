@@ -487,7 +487,7 @@ class Daemon:
         """
     def set_routes(self, /, routes: bytes) -> None:
         """
-        Serve these servers and no others: `Routes` as JSON.
+        Serve these servers, and no others unless it says what has changed: `Routes` as JSON.
         """
     def shutdown_keeper(self, /) -> None:
         """

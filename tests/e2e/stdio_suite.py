@@ -93,7 +93,13 @@ async def a_cancellation_reaches_the_server_once(session: StdioSession) -> str:
             pass
     params = {"requestId": "waiting", "reason": "a check"}
     await session.tell({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
-    after = int(said(await session.ask(call("after", "cancelled"), PATIENCE)))
+    # Where a cancellation is the end of a stream (HTTP in 2026-07-28), the next call may overtake it.
+    after, asked = before, 0
+    end = asyncio.get_running_loop().time() + PATIENCE
+    while after == before and asyncio.get_running_loop().time() < end:
+        asked += 1
+        after = int(said(await session.ask(call(f"after-{asked}", "cancelled"), PATIENCE)))
+    after = int(said(await session.ask(call("once more", "cancelled"), PATIENCE)))
     return (
         "passed" if after - before == 1 and session.answers['"waiting"'] <= 1 else f"failed: {after - before}"
     )
