@@ -51,7 +51,7 @@ stubs: build ## Regenerate the extension's type stubs
 
 .PHONY: test-rust
 test-rust: ## The Rust tests; they need no interpreter
-	cargo test -q --workspace
+	$(if $(EXPLORE),,$(if $(SEED),PROPTEST_RNG_SEED=$(SEED))) cargo test -q --workspace
 
 .PHONY: test-loom
 test-loom: export RUSTFLAGS := --cfg loom
@@ -105,7 +105,7 @@ memcheck: build ## No leak and no wrong access: a short soak, and the hand-writt
 
 .PHONY: test-full
 test-full: SECONDS := 600
-test-full: EXPLORE := yes
+test-full: export EXPLORE := yes
 test-full: test soak soak-gateway memcheck test-miri ## And what takes longer: cold installs, soaks, ten minutes of fuzzing a target
 	$(BIN)/pytest -q -m full
 

@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The same examples for the same sources, so that a check ends the same wherever it runs; `make test-full`
+# looks for others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore")
+settings.load_profile("explore" if os.environ.get("EXPLORE") else "same")
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"

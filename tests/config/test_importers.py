@@ -14,7 +14,7 @@ from backstay.config.machine import Machine
 from backstay.config.starter import starter
 from backstay.config.writing import scalar, write
 from backstay.errors import ConfigErrors
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -249,6 +249,7 @@ def test_the_starter_passes_the_check(tmp_path: Path, folder: str) -> None:
     assert list(load([tmp_path / "backstay.yaml"], environ={}, machine=MACHINE).services) == ["files", "time"]
 
 
+@example("\ufffe")
 @given(st.text())
 def test_a_text_is_written_so_that_it_is_read_again(text: str) -> None:
     if any("\ud800" <= sign <= "\udfff" for sign in text):

@@ -56,6 +56,10 @@ def _inner(value: Any) -> str:
     return _flow(value) if isinstance(value, dict | list | tuple) else scalar(value, flow=True)
 
 
+UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON may hold as it is and YAML may not (YAML 1.2.2 section 5.1), or reads as the end of a line."""
+
+
 def scalar(value: Any, *, flow: bool = False) -> str:
     """Write a scalar, in quotes only where it needs them.
 
@@ -77,4 +81,4 @@ def scalar(value: Any, *, flow: bool = False) -> str:
     ):
         return value
     quoted = json.dumps(value, ensure_ascii=False)
-    return re.sub("[\x7f-\x9f\u2028\u2029\ufeff]", lambda match: f"\\u{ord(match[0]):04x}", quoted)
+    return UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
