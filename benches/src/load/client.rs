@@ -1,7 +1,9 @@
 //! One client: a session, over a connection of its own or a share of one.
 
 use std::io;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::Request;
@@ -117,7 +119,11 @@ impl Client {
     }
 }
 
-static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Begins where the clock is, so that the numbers of an earlier run are not asked for again.
+static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    AtomicU64::new(now.unwrap_or_default().as_secs() % 100_000 * 10_000_000)
+});
 
 fn is_result(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"\"result\"").is_some()
