@@ -85,7 +85,7 @@ test-python: build test-node ## The Python tests, against the built extension an
 instructions: setup ## Instructions an operation, against the stored baseline; independent of the machine's load
 	$(BIN)/python benches/python/instructions.py
 
-# The same inputs for the same sources, wherever they are checked; what explores is `make fuzz` and test-full.
+# Property tests take the same examples, the fuzzer begins from the same seeds; what explores is `make fuzz` and test-full.
 .PHONY: test
 test: SEED ?= 1
 test: lint test-rust test-loom instructions fuzz test-python ## All that must hold before a commit lands

@@ -2,7 +2,7 @@
 """Feed what reads others' bytes with libFuzzer's: tools/fuzz.py SECONDS [TARGET ...].
 
 Two at a time, each for so many seconds, beginning from `fuzz/seeds/TARGET`. With `SEED=N` in the environment
-a run takes the same way each time and keeps nothing, so that a check of the same sources ends the same;
+a run begins with that seed from these alone and keeps nothing, so that runs differ little from one another;
 without, it goes on from what earlier runs found (`target/fuzz/corpus/TARGET`) and takes a way of its own. Any
 stable Rust does: the compiler's own coverage pass needs no nightly, so neither cargo-fuzz nor another
 toolchain is installed; where they are, `cargo fuzz run TARGET` works too. With `SANITIZER=address` in the
