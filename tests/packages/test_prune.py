@@ -47,8 +47,10 @@ async def test_what_is_asked_for_stays(tmp_path: Path) -> None:
 
 async def test_what_a_process_runs_from_stays(tmp_path: Path) -> None:
     entry = await made(Store(tmp_path), 1, UNUSED_S + 60)
-    program = [sys.executable, "-c", "input()", str(entry / "file")]
-    with subprocess.Popen(program, stdin=subprocess.PIPE) as running:
+    program = [sys.executable, "-c", "print('up', flush=True); input()", str(entry / "file")]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"up\n"  # Popen returns before the kernel shows what it runs
         assert prune(tmp_path, time.time()) == []
         running.communicate(b"\n")
     assert prune(tmp_path, time.time()) == [entry.name]
