@@ -43,6 +43,20 @@ def test_a_refusal_takes_no_port():
     assert leases.pool.holders() == {}
 
 
+def test_a_failed_attempt_gives_all_of_it_back_and_nothing_else():
+    leases = book()
+    leases.admit({"db.1": Wish(Need(milli_cpus=1000), {"main": 22003}), "old.1": Wish(ports={"http": 22004})})
+    before = leases.dump()
+    with pytest.raises(DoesNotFit), leases.attempt():
+        leases.release("old.1")
+        leases.admit({"new.1": Wish(Need(milli_cpus=500), {"http": 22004})})  # the port of what just left
+        with pytest.raises(PortHeld):
+            leases.admit({"api.1": Wish(Need(milli_cpus=500), {"http": 22003})})
+        assert leases.holders() == {"db.1", "new.1"}, "an attempt within takes back its own only"
+        leases.admit({"db.1": Wish(Need(milli_cpus=3900))})
+    assert leases.dump() == before
+
+
 def test_a_port_that_the_fleet_holds_is_refused_with_its_holder():
     leases = book()
     leases.admit({"db.1": Wish(ports={"main": 22005})})

@@ -137,9 +137,10 @@ async def test_what_is_found_at_the_same_time_is_written_together(
 
     monkeypatch.setattr(Lockfile, "save", counted)
     many = [services["files"].model_copy(update={"name": f"s{number}"}) for number in range(50)]
+    await Eras(installer).found(services["own"], Launched(), "legacy")
     await asyncio.gather(*(Eras(installer).found(service, ONE, "modern") for service in many))
-    assert set(kept(tmp_path)) == {service.name for service in many}
-    assert len(written) == 2, "the first, and all that came meanwhile"
+    assert set(kept(tmp_path)) == {"own", *(service.name for service in many)}
+    assert len(written) == 2, "the first, and all that came before the next writing was due"
 
 
 async def test_what_could_not_be_written_is_written_with_the_next(

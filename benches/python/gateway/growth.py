@@ -36,7 +36,7 @@ def growth(folder: Path) -> None:
 
 def of(folder: Path, sizes: Sequence[tuple[int, int]]) -> None:
     """Measure at several sizes; the exponent is the slope from the first to the last, in logarithms."""
-    calls, lists = [], []
+    calls, lists, ups = [], [], []
     for servers, tools in sizes:
         place = folder / f"{servers}-{tools}"
         place.mkdir(parents=True)
@@ -53,6 +53,7 @@ def of(folder: Path, sizes: Sequence[tuple[int, int]]) -> None:
         rate = statistics.median(turn["rate"] for turn in turns)
         calls.append(cpu)
         lists.append(took)
+        ups.append(up)
         print(
             f"{servers:>8,}{servers * tools:>8,}{rate:>15,.0f}{cpu:>15.1f}{took * 1000:>15.2f}"
             f"{length:>12,}{up:>8.1f}"
@@ -60,7 +61,9 @@ def of(folder: Path, sizes: Sequence[tuple[int, int]]) -> None:
     (first_servers, first_tools), (last_servers, last_tools) = sizes[0], sizes[-1]
     span = math.log(last_servers * last_tools / (first_servers * first_tools))
     print(f"growth exponent: {math.log(calls[-1] / calls[0]) / span:.2f} a call, ", end="")
-    print(f"{math.log(lists[-1] / lists[0]) / span:.2f} the whole list (linear: 1)")
+    print(f"{math.log(lists[-1] / lists[0]) / span:.2f} the whole list (linear: 1)", end="")
+    more = last_servers / sizes[-2][0]
+    print(f", {math.log(ups[-1] / ups[-2]) / math.log(more):.2f} `up`, last step" if more > 1 else "")
 
 
 def whole_list(peer: Backstay) -> tuple[float, int]:

@@ -62,6 +62,7 @@ class LeaseBook:
         self._needs: dict[str, tuple[Need, Lease | None]] = {}
         self._ports: dict[str, dict[str, PortLease]] = {}
         self._of_service: dict[str, set[str]] = {}
+        self._attempts: list[dict[str, tuple[Need, dict[str, int]]]] = []
 
     def use_range(self, first: int, last: int) -> None:
         """Lend ports of another range from now on; ports that are held stay held."""
@@ -104,21 +105,34 @@ class LeaseBook:
     def attempt(self) -> Iterator[None]:
         """Take everything back that is taken in the block if it ends in an error.
 
-        The order of leases does not matter for what fits, so going back always succeeds.
+        It costs as much as the block changes, however much is held. The order of leases does not matter for
+        what fits, so going back always succeeds once all that was taken has been given back.
         """
-        needs = {name: need for name, (need, _) in self._needs.items()}
-        ports = {name: self.ports(name) for name in self._ports}
+        before: dict[str, tuple[Need, dict[str, int]]] = {}
+        self._attempts.append(before)
         try:
             yield
         except BaseException:
-            for name in self.holders():
-                self._set_ports(name, ports.get(name, {}))
+            self._end(before)
+            for name, (_, ports) in before.items():
+                held = self.ports(name)
+                self._set_ports(name, {k: n for k, n in held.items() if ports.get(k) == n})
                 self._set_need(name, NO_NEED)
-            for name, need in needs.items():
+            for name, (need, ports) in before.items():
                 self._set_need(name, need)
-            for name, held in ports.items():
-                self._set_ports(name, held)
+                self._set_ports(name, ports)
             raise
+        self._end(before)
+
+    def _end(self, before: object) -> None:
+        # By identity: two attempts that changed nothing are equal.
+        self._attempts = [other for other in self._attempts if other is not before]
+
+    def _note(self, instance: str) -> None:
+        """Keep what an instance holds, before that changes, for every attempt under way."""
+        for before in self._attempts:
+            if instance not in before:
+                before[instance] = self.need(instance), self.ports(instance)
 
     def admit(self, wishes: Mapping[str, Wish], *, probe: bool = True) -> None:
         """Give every instance what it wishes beside what it holds, or nothing to any.
@@ -198,6 +212,7 @@ class LeaseBook:
     def _take_ports(self, instance: str, wanted: Mapping[str, int | None], *, probe: bool) -> None:
         if not wanted:
             return
+        self._note(instance)
         held = self._ports.setdefault(instance, {})
         self._index(instance)
         for name, number in wanted.items():
@@ -220,6 +235,7 @@ class LeaseBook:
             raise
 
     def _set_ports(self, instance: str, numbers: Mapping[str, int]) -> None:
+        self._note(instance)
         held = self._ports.get(instance, {})
         for name in [name for name in held if held[name].port != numbers.get(name)]:
             held.pop(name).release()
@@ -233,6 +249,7 @@ class LeaseBook:
         self._index(instance)
 
     def _set_need(self, instance: str, need: Need) -> None:
+        self._note(instance)
         try:
             self._change_need(instance, need)
         finally:

@@ -6,6 +6,7 @@ store.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,17 @@ from backstay.config.templates import TemplateError
 from backstay.deploy import build
 from backstay.deploy.routing import RouteTable
 from backstay.deploy.second import second_url
-from backstay.deploy.state import Instance
+from backstay.deploy.state import Instance, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from backstay.config import Service, Stack
     from backstay.config.render import Values
     from backstay.deploy.admission import LeaseBook
     from backstay.deploy.eras import Eras
     from backstay.deploy.state import Fleet, Revision
+    from backstay.deploy.state import Service as State
     from backstay.engines.spec import InstanceSpec, Routes
 
 __all__ = ["Blueprints"]
@@ -77,13 +79,9 @@ class Blueprints:
             gateway_url=self.gateway_url,
         )
 
-    def _port_table(self, fleet: Fleet) -> dict[str, dict[str, int]]:
+    def _port_table(self, fleet: Fleet) -> Mapping[str, Mapping[str, int]]:
         """Give the ports of every service's first instance."""
-        return {
-            name: self._book.ports(service.target.names[0])
-            for name, service in fleet.services.items()
-            if service.target and service.target.names
-        }
+        return _FirstPorts(fleet.services, self._book)
 
     def routes(self, fleet: Fleet) -> Routes:
         """Give the gateway's routes as they are now."""
@@ -104,11 +102,13 @@ class Blueprints:
 
     async def era_found(self, fleet: Fleet, instance: str, era: str) -> None:
         """Remember which era the server of an instance is of."""
-        for name, found in fleet.services.items():
-            if self.eras and (running := found.instances.get(instance)):
-                number = running.revision.number
-                if (service := self.configs.get((name, number))) and service.mcp:
-                    await self.eras.found(service, self._launched(name, number), era)
+        found = fleet.services.get(owner_of(instance))
+        running = found.instances.get(instance) if found else None
+        if self.eras is None or found is None or running is None:
+            return
+        number = running.revision.number
+        if (service := self.configs.get((found.name, number))) and service.mcp:
+            await self.eras.found(service, self._launched(found.name, number), era)
 
     def _launched(self, service: str, number: int) -> build.Launched:
         return self.launched.get((service, number), build.Launched())
@@ -125,3 +125,23 @@ class Blueprints:
             }
             remembered[name] = replace(service, instances=instances)
         return self.routes(replace(fleet, services=remembered))
+
+
+class _FirstPorts(Mapping[str, Mapping[str, int]]):
+    """The ports of every service's first instance, each looked up when a template names it."""
+
+    def __init__(self, services: Mapping[str, State], book: LeaseBook) -> None:
+        self._services = services
+        self._book = book
+
+    def __getitem__(self, name: str) -> Mapping[str, int]:
+        target = self._services[name].target
+        if target is None or not target.names:
+            raise KeyError(name)
+        return self._book.ports(target.names[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, found in self._services.items() if found.target and found.target.names)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

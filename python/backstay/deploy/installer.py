@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["PackageInstaller"]
 
 LOCK = "backstay.lock"
+REST, LONGEST_REST = 10, 5.0
+"""So many times as long as a writing of amendments took the next one waits, and at most so many seconds."""
 
 
 class PackageInstaller:
@@ -30,6 +32,8 @@ class PackageInstaller:
         # Two installations that end together write one after the other.
         self._saving = asyncio.Lock()
         self._changes: list[Callable[[Lockfile], None]] = []
+        self._amending = asyncio.Lock()
+        self._amend_at = 0.0
 
     def begin(self, folder: Path) -> None:
         """Read the lock file anew: it may have been changed by hand, or by `backstay lock`.
@@ -47,7 +51,8 @@ class PackageInstaller:
     async def amend(self, change: Callable[[Lockfile], None]) -> None:
         """Change the lock file when others may have written it: as it is on disk, and as it is known here.
 
-        Changes that come while it is being written are written together.
+        Changes that come while it is being written, or shortly after, are written together: the whole file is
+        written each time, and a fleet of a thousand servers has a thousand changes within seconds.
 
         Raises:
             PackageError: it cannot be read or written; what could not be is written with the next change.
@@ -56,15 +61,21 @@ class PackageInstaller:
             return
         change(self._lock)
         self._changes.append(change)
-        async with self._saving:
-            changes, self._changes = self._changes, []
-            if not changes:
+        async with self._amending:
+            if not self._changes:
                 return  # somebody else's writing had it
+            clock = asyncio.get_running_loop().time
+            await asyncio.sleep(self._amend_at - clock())
+            changes, self._changes = self._changes, []
+            began = clock()
             try:
-                await asyncio.to_thread(_rewrite, self._lock.path, changes)
+                async with self._saving:
+                    await asyncio.to_thread(_rewrite, self._lock.path, changes)
             except BaseException:
                 self._changes = changes + self._changes
                 raise
+            finally:
+                self._amend_at = clock() + min(REST * (clock() - began), LONGEST_REST)
 
     async def __call__(self, service: Service, progress: Callable[[str], None]) -> Launched:
         """Put the package of a service in place and say how it starts.

@@ -51,8 +51,7 @@ class RouteTable:
         made, self._made = self._made, {}
         for name, found in fleet.services.items():
             known = made.get(name)
-            # Headers may name other services' ports.
-            if known is None or known.found is not found or (known.server and known.server.has_headers):
+            if known is None or known.found is not found or known.names_others:
                 known = self._make(found, config, ports, headers, era)
             self._made[name] = known
         return Routes(
@@ -81,7 +80,8 @@ class RouteTable:
         server = None
         if found.target.revision.server:
             server = _route(found, serving, stack, config, ports, headers, era)
-        return _Made(found, server, published)
+        headed = server is not None and any(instance.headers for instance in server.instances)
+        return _Made(found, server, published, headed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,8 @@ class _Made:
     found: Found
     server: ServerRoute | None = None
     published: Published | None = None
+    names_others: bool = False
+    """Whether it may change with other services: headers may name their ports."""
 
 
 def _published(

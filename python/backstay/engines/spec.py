@@ -161,11 +161,6 @@ class ServerRoute:
     traffic: Traffic | None = None
     cache: Cache | None = None
 
-    @property
-    def has_headers(self) -> bool:
-        """Whether an instance is sent headers of its own."""
-        return any(instance.headers for instance in self.instances)
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -210,10 +205,11 @@ class Routes:
         if since is None:
             table |= {"servers": self.servers, "published": self.published}
         else:
-            before = {route.service: route for route in since.servers}
             # By identity: what was looked at again is given again, as the gateway may wait for it.
-            table["servers"] = [r for r in self.servers if before.pop(r.service, None) is not r]
-            table["gone"] = list(before)
+            old = {id(route) for route in since.servers}
+            table["servers"] = [route for route in self.servers if id(route) not in old]
+            kept = {route.service for route in self.servers}
+            table["gone"] = [route.service for route in since.servers if route.service not in kept]
             if since.published != self.published:
                 table["published"] = self.published
         return json.dumps(table, separators=(",", ":"), default=asdict).encode()
