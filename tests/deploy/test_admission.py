@@ -47,13 +47,18 @@ def test_a_failed_attempt_gives_all_of_it_back_and_nothing_else():
     leases = book()
     leases.admit({"db.1": Wish(Need(milli_cpus=1000), {"main": 22003}), "old.1": Wish(ports={"http": 22004})})
     before = leases.dump()
-    with pytest.raises(DoesNotFit), leases.attempt():
-        leases.release("old.1")
-        leases.admit({"new.1": Wish(Need(milli_cpus=500), {"http": 22004})})  # the port of what just left
-        with pytest.raises(PortHeld):
-            leases.admit({"api.1": Wish(Need(milli_cpus=500), {"http": 22003})})
-        assert leases.holders() == {"db.1", "new.1"}, "an attempt within takes back its own only"
-        leases.admit({"db.1": Wish(Need(milli_cpus=3900))})
+
+    def replace_and_then_ask_for_too_much() -> None:
+        with leases.attempt():
+            leases.release("old.1")
+            leases.admit({"new.1": Wish(Need(milli_cpus=500), {"http": 22004})})  # the port of what just left
+            with pytest.raises(PortHeld):
+                leases.admit({"api.1": Wish(Need(milli_cpus=500), {"http": 22003})})
+            assert leases.holders() == {"db.1", "new.1"}, "an attempt within takes back its own only"
+            leases.admit({"db.1": Wish(Need(milli_cpus=3900))})
+
+    with pytest.raises(DoesNotFit):
+        replace_and_then_ask_for_too_much()
     assert leases.dump() == before
 
 
