@@ -168,14 +168,19 @@ pub fn serve_pipes(echo: &Echo, stdin: impl Read, mut stdout: impl Write + Send 
         }
         return;
     };
-    // Every call takes as long, so the answers leave in the order in which the calls came.
+    // Every call takes as long, so the answers leave in the order in which the calls came; those that came together
+    // leave together.
     let (later, due) = mpsc::channel();
     std::thread::spawn(move || write_when_due(&due, stdout));
+    let mut waits = false;
     while next_line(&mut input, &mut line) {
-        let waits = take(echo, &line, &mut out);
-        let when = Instant::now() + if waits { delay } else { Duration::ZERO };
-        if !out.is_empty() && later.send((when, std::mem::take(&mut out))).is_err() {
-            return;
+        waits |= take(echo, &line, &mut out);
+        if input.buffer().is_empty() && !out.is_empty() {
+            let when = Instant::now() + if waits { delay } else { Duration::ZERO };
+            if later.send((when, std::mem::take(&mut out))).is_err() {
+                return;
+            }
+            waits = false;
         }
     }
 }

@@ -71,7 +71,9 @@ def ways(events: str) -> Iterator[tuple[str, Kind]]:
     yield "plain", plain()
     yield "event streams, direct", lambda folder, server, _: Direct(folder, events)
     yield "event streams", lambda folder, server, _: Backstay(folder, events, over="http")
+    yield "2026-07-28", plain("--modern")
     yield "TLS", secured()
+    yield "TLS, 2026-07-28", secured("--modern")
     yield "HTTP/2", plain("--http2")
     yield "TLS, HTTP/2", secured("--http2")
     for servers, tools in ((1, SERVERS * TOOLS), (SERVERS, TOOLS)):

@@ -17,6 +17,8 @@ use super::tls::Secure;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"load","version":"1"}}}"#;
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+/// What each request of 2026-07-28 says of itself.
+const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"load","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
 /// Where `--vary` writes a number, in a call's arguments.
 const NUMBER: &str = "000000000000";
 
@@ -53,17 +55,25 @@ impl Client {
     /// Opens a session over a connection of its own.
     pub(super) async fn http1(options: &Options, stream: Box<dyn Stream>) -> io::Result<Self> {
         let mut connection = http1::Connection::new(stream);
+        if options.modern {
+            let call = http1::request(options, "", &call(options));
+            return Ok(Self::Http1 {
+                connection,
+                number: number_in(options, &call),
+                call,
+                end: None,
+            });
+        }
         let initialize = http1::request(options, "", INITIALIZE);
         let head = connection.ask(&initialize).await?;
         let session = http1::header(&head, "mcp-session-id").unwrap_or_default();
         let initialized = http1::request(options, session, INITIALIZED);
         let call = http1::request(options, session, &call(options));
         connection.ask(&initialized).await?;
-        let number = memchr::memmem::find(&call, NUMBER.as_bytes()).filter(|_| options.vary);
         Ok(Self::Http1 {
             connection,
+            number: number_in(options, &call),
             call,
-            number,
             end: options.end.then(|| http1::end(options, session)),
         })
     }
@@ -129,10 +139,25 @@ fn is_result(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"\"result\"").is_some()
 }
 
+fn number_in(options: &Options, call: &[u8]) -> Option<usize> {
+    memchr::memmem::find(call, NUMBER.as_bytes()).filter(|_| options.vary)
+}
+
 fn call(options: &Options) -> String {
-    if let Some(method) = &options.method {
-        return format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+    let method = options.method();
+    if options.method.is_some() {
+        let params = if options.modern {
+            format!(r#","params":{{{META}}}"#)
+        } else {
+            String::new()
+        };
+        return format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#);
     }
+    let meta = if options.modern {
+        format!(",{META}")
+    } else {
+        String::new()
+    };
     let mut arguments = options.arguments.clone();
     if options.vary {
         let end = arguments.rfind('}').unwrap_or_default();
@@ -140,6 +165,6 @@ fn call(options: &Options) -> String {
     }
     let tool = &options.tool;
     format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"name":"{tool}","arguments":{arguments}{meta}}}}}"#
     )
 }

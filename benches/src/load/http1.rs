@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::options::Options;
+use super::options::{LEGACY, MODERN, Options};
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -21,17 +21,26 @@ pub(super) fn end(options: &Options, session: &str) -> Vec<u8> {
 }
 
 fn with_method(method: &str, options: &Options, session: &str, body: &str) -> Vec<u8> {
-    let session = if session.is_empty() {
+    let session = if options.modern {
+        let (method, tool) = (options.method(), &options.tool);
+        let name = if options.method.is_none() {
+            format!("mcp-name: {tool}\r\n")
+        } else {
+            String::new()
+        };
+        format!("mcp-method: {method}\r\n{name}")
+    } else if session.is_empty() {
         String::new()
     } else {
         format!("mcp-session-id: {session}\r\n")
     };
+    let version = if options.modern { MODERN } else { LEGACY };
     let token = options
         .token
         .as_ref()
         .map(|token| format!("authorization: Bearer {token}\r\n"));
     format!(
-        "{method} {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n{session}{}content-length: {}\r\n\r\n{body}",
+        "{method} {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: {version}\r\n{session}{}content-length: {}\r\n\r\n{body}",
         options.path,
         options.address,
         token.unwrap_or_default(),

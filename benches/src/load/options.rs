@@ -6,7 +6,11 @@ use std::path::PathBuf;
 /// How the program is called.
 pub const USAGE: &str =
     "load URL TOOL [--sessions N] [--seconds S] [--warmup S] [--rate R] [--token T] [--bytes N]
-     [--arguments JSON] [--method METHOD] [--http2] [--ca FILE] [--vary] [--hold] [--end]";
+     [--arguments JSON] [--method METHOD] [--modern] [--http2] [--ca FILE] [--vary] [--hold] [--end]";
+
+/// The versions that are spoken.
+pub(super) const LEGACY: &str = "2025-11-25";
+pub(super) const MODERN: &str = "2026-07-28";
 
 /// Sessions that share a connection over HTTP/2.
 pub(super) const SESSIONS_A_CONNECTION: usize = 64;
@@ -37,6 +41,8 @@ pub struct Options {
     pub token: Option<String>,
     /// The arguments of each call, a JSON object.
     pub arguments: String,
+    /// Whether 2026-07-28 is spoken, over HTTP/1.1: there a session is only a connection.
+    pub modern: bool,
     /// Whether several sessions share a connection, over HTTP/2.
     pub http2: bool,
     /// Certificates that are trusted besides none.
@@ -50,6 +56,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// What is asked.
+    pub(super) fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or("tools/call")
+    }
+
     /// Reads a command line, without the program's name.
     ///
     /// # Panics
@@ -74,6 +85,7 @@ impl Options {
             rate: None,
             token: None,
             arguments: arguments(100),
+            modern: false,
             http2: false,
             ca: None,
             vary: false,
@@ -92,6 +104,7 @@ impl Options {
                 "--arguments" => options.arguments = value(),
                 "--method" => options.method = Some(value()),
                 "--ca" => options.ca = Some(value().into()),
+                "--modern" => options.modern = true,
                 "--http2" => options.http2 = true,
                 "--vary" => options.vary = true,
                 "--end" => options.end = true,

@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use super::answer;
 use super::body::Body;
 use super::mcp::Accepts;
-use super::post::begin;
+use super::post::{LONG, begin};
 use crate::call::Call;
 use crate::core::Core;
 use crate::requests::{self, Answer};
@@ -38,6 +38,24 @@ impl Answered {
             Self::Json(pieces) => answer::pieces(pieces),
             Self::Other(response) => *response,
         }
+    }
+}
+
+/// An answer that is waited for.
+pub(super) trait Coming: Future<Output = Answered> + Unpin {
+    /// It has taken so long that the answer becomes a stream, if it may: this is it, or it is there when this is polled
+    /// next.
+    fn takes_long(&mut self) -> Option<Answered>;
+}
+
+/// Waits for an answer, which is a stream when it takes long.
+pub(super) async fn wait(mut coming: impl Coming) -> Answered {
+    match tokio::time::timeout(LONG, &mut coming).await {
+        Ok(answered) => answered,
+        Err(_) => match coming.takes_long() {
+            Some(answered) => answered,
+            None => coming.await,
+        },
     }
 }
 
@@ -83,15 +101,6 @@ impl Asking {
         })
     }
 
-    /// It has taken so long that the answer becomes a stream, if it may.
-    pub(super) fn takes_long(&mut self) -> Option<Answered> {
-        if !self.events {
-            return None;
-        }
-        let stream = Arc::clone(self.call.open());
-        Some(self.streamed(stream))
-    }
-
     /// The answer is a stream, on which the rest follows.
     fn streamed(&mut self, stream: Arc<EventStream>) -> Answered {
         let (call, answer) = (Arc::clone(&self.call), self.answer.take());
@@ -122,6 +131,16 @@ impl Asking {
                 Answered::from(answer::events(stream.read(0)))
             }
         }
+    }
+}
+
+impl Coming for Asking {
+    fn takes_long(&mut self) -> Option<Answered> {
+        if !self.events {
+            return None;
+        }
+        let stream = Arc::clone(self.call.open());
+        Some(self.streamed(stream))
     }
 }
 

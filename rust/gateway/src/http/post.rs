@@ -22,11 +22,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::answer::{self, SESSION_ID};
-use super::asking::{Asking, Finish};
+use super::asking::{Asking, Finish, wait};
 use super::body::Body;
 use super::listener::Peer;
 use super::mcp::{Accepts, session};
-use super::modern;
+use super::modern::{self, Came};
 use crate::call::Call;
 use crate::core::Core;
 use crate::fault;
@@ -63,8 +63,8 @@ pub(super) async fn serve(
                     return match messages {
                         // Its body says what its headers should have said.
                         Batch::One(message) if modern::is_modern(&message) => {
-                            Box::pin(modern::answer(core, scope, accepts, &head, true, message))
-                                .await
+                            let came = Came::with(&head, true);
+                            Box::pin(modern::answer(core, scope, accepts, &came, message)).await
                         }
                         _ => answer,
                     };
@@ -210,16 +210,9 @@ async fn ask(
     accepts: Accepts,
     message: Envelope,
 ) -> Response<Body> {
-    let mut asking = match Asking::begin(core, session, accepts, message) {
-        Ok(asking) => asking,
-        Err(answered) => return answered.into_response(),
-    };
-    let answered = match tokio::time::timeout(LONG, &mut asking).await {
-        Ok(answered) => answered,
-        Err(_) => match asking.takes_long() {
-            Some(answered) => answered,
-            None => asking.await,
-        },
+    let answered = match Asking::begin(core, session, accepts, message) {
+        Ok(asking) => wait(asking).await,
+        Err(answered) => answered,
     };
     answered.into_response()
 }

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod both_ways;
 mod bridge;
 mod calls;
 mod hostile;

@@ -4,89 +4,11 @@ use std::time::Duration;
 
 use backstay_gateway::GatewayConfig;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 
+use super::support::raw::{Raw, modern, posted};
 use super::support::server::{Fake, Offer};
 use super::support::{House, SOON};
-
-/// A connection, and what was read of it.
-struct Raw {
-    stream: TcpStream,
-    text: String,
-    session: String,
-    host: String,
-}
-
-impl Raw {
-    async fn open(house: &House) -> Self {
-        let session = house.client("/mcp").await.session.unwrap();
-        Self {
-            stream: TcpStream::connect(house.address).await.unwrap(),
-            text: String::new(),
-            session,
-            host: house.address.to_string(),
-        }
-    }
-
-    fn post(&self, id: u64, method: &str) -> String {
-        let params = json!({"name": "a__work", "arguments": {"n": id}});
-        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        let (body, host, session) = (body.to_string(), &self.host, &self.session);
-        format!(
-            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMcp-Session-Id: {session}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    }
-
-    async fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
-    }
-
-    /// Reads up to and with `end`; at the connection's end, what there was.
-    async fn until(&mut self, end: &str) -> String {
-        let reading = async {
-            loop {
-                if let Some(at) = self.text.find(end) {
-                    return self.text.drain(..at + end.len()).collect();
-                }
-                let mut bytes = [0; 4096];
-                match self.stream.read(&mut bytes).await.unwrap_or(0) {
-                    0 => return std::mem::take(&mut self.text),
-                    read => self
-                        .text
-                        .push_str(std::str::from_utf8(&bytes[..read]).unwrap()),
-                }
-            }
-        };
-        tokio::time::timeout(SOON, reading)
-            .await
-            .expect("nothing came")
-    }
-
-    /// Head and body of an answer with a length.
-    async fn answer(&mut self) -> (String, String) {
-        let head = self.until("\r\n\r\n").await;
-        let lower = head.to_ascii_lowercase();
-        let length = lower
-            .split("content-length: ")
-            .nth(1)
-            .and_then(|rest| rest.lines().next());
-        let length: usize = length.unwrap_or_else(|| panic!("{head}")).parse().unwrap();
-        while self.text.len() < length {
-            let mut bytes = [0; 4096];
-            let read = self.stream.read(&mut bytes).await.unwrap();
-            assert!(read > 0, "{head}{}", self.text);
-            self.text
-                .push_str(std::str::from_utf8(&bytes[..read]).unwrap());
-        }
-        (head, self.text.drain(..length).collect())
-    }
-
-    async fn is_closed(&mut self) -> bool {
-        self.until("\0").await.is_empty()
-    }
-}
 
 async fn house(offer: fn(Offer) -> Fake) -> (tempfile::TempDir, House, Fake) {
     let dir = tempfile::tempdir().unwrap();
@@ -241,4 +163,32 @@ async fn what_drains_answers_first() {
         assert!(calls.is_closed().await);
     };
     tokio::join!(house.gateway.drain(SOON), answering);
+}
+
+#[tokio::test]
+async fn a_call_without_a_session_that_takes_long_becomes_a_stream_too() {
+    let (_dir, house, fake) = house(Fake::silent).await;
+    let mut raw = Raw::open(&house).await;
+    let body = modern("tools/call", &json!({"name": "a__work"}));
+    let headers = [
+        ("MCP-Protocol-Version", "2026-07-28"),
+        ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", "a__work"),
+    ];
+    let call = posted(&raw.host, &headers, &body);
+    raw.send(&call).await;
+    let request = fake.next("tools/call").await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(21)).await;
+    tokio::time::resume();
+    let head = raw.until("\r\n\r\n").await;
+    assert!(head.contains("text/event-stream"), "{head}");
+    fake.answer(&request, json!({"late": true}));
+    assert!(raw.until("0\r\n\r\n").await.contains("\"late\":true"));
+    // The next one is not waited for: its client goes, and so it is called off.
+    raw.send(&call).await;
+    let request = fake.next("tools/call").await;
+    drop(raw);
+    let cancelled = fake.next("notifications/cancelled").await;
+    assert_eq!(cancelled["params"]["requestId"], request["id"]);
 }

@@ -67,12 +67,34 @@ pub fn name(request: &Envelope) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The headers of a request, whoever has read them.
+pub trait Headers {
+    /// The one value of a header, which is called `shown` where somebody is told of it.
+    ///
+    /// # Errors
+    /// −32020 where it stands there twice: readers differ in which one they take.
+    fn one(&self, key: &str, shown: &str) -> Result<Option<&[u8]>, RpcError>;
+}
+
+impl Headers for HeaderMap {
+    fn one(&self, key: &str, shown: &str) -> Result<Option<&[u8]>, RpcError> {
+        let mut values = self.get_all(key).iter();
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(errors::header_mismatch(&format!(
+                "`{shown}` stands there twice"
+            )));
+        }
+        Ok(value.map(http::HeaderValue::as_bytes))
+    }
+}
+
 /// Compares the headers of a request with its body.
 ///
 /// # Errors
 /// −32020, with both values; HTTP status 400.
 pub fn check(
-    headers: &HeaderMap,
+    headers: &impl Headers,
     request: &Envelope,
     meta: &RequestMeta<'_>,
 ) -> Result<(), RpcError> {
@@ -87,8 +109,8 @@ pub fn check(
 }
 
 /// Compares one header with what the body says.
-fn same(headers: &HeaderMap, key: &str, shown: &str, body: &str) -> Result<(), RpcError> {
-    let value = one(headers, key, shown)?.ok_or_else(|| {
+fn same(headers: &impl Headers, key: &str, shown: &str, body: &str) -> Result<(), RpcError> {
+    let value = headers.one(key, shown)?.ok_or_else(|| {
         errors::header_mismatch(&format!("`{shown}` is missing; the body says `{body}`"))
     })?;
     // Only names may be encoded; a version or method never has to be, and is itself otherwise.
@@ -106,25 +128,6 @@ fn same(headers: &HeaderMap, key: &str, shown: &str, body: &str) -> Result<(), R
             "`{shown}` has characters that no header may have, or Base64 that is none"
         ))),
     }
-}
-
-/// The one value of a header.
-///
-/// # Errors
-/// −32020 where it stands there twice: readers differ in which one they take.
-pub fn one<'a>(
-    headers: &'a HeaderMap,
-    key: &str,
-    shown: &str,
-) -> Result<Option<&'a [u8]>, RpcError> {
-    let mut values = headers.get_all(key).iter();
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(errors::header_mismatch(&format!(
-            "`{shown}` stands there twice"
-        )));
-    }
-    Ok(value.map(http::HeaderValue::as_bytes))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The head of a POST with a message of a client that has a session, as nearly all of them are.
+//! The head of a POST with a message of a client that has a session, or is of 2026-07-28 and needs none, as nearly all
+//! of them are.
 //!
 //! One pass over the bytes, and nothing is built. Whatever is not plainly such a request (another method or version
 //! of HTTP, a header that changes what it means, one that stands there twice, one that is missing) is
@@ -6,6 +7,9 @@
 //! strict, and errs only in that direction.
 
 use std::mem::MaybeUninit;
+
+use crate::jsonrpc::RpcError;
+use crate::modern::headers::{Headers, METHOD, NAME, PROTOCOL_VERSION};
 
 /// Most headers; those of other clients go the long way.
 const MOST_HEADERS: usize = 48;
@@ -40,8 +44,25 @@ pub struct Head<'a> {
     pub session: Option<&'a str>,
     /// `MCP-Protocol-Version`.
     pub version: Option<&'a str>,
+    /// `Mcp-Method`.
+    pub method: Option<&'a str>,
+    /// `Mcp-Name`.
+    pub name: Option<&'a str>,
     /// `Accept-Encoding`.
     pub encodings: Option<&'a str>,
+}
+
+/// What a request of 2026-07-28 has to mirror. One with an `Mcp-Param-*` is no [`Head`], so there is none.
+impl Headers for Head<'_> {
+    fn one(&self, key: &str, _: &str) -> Result<Option<&[u8]>, RpcError> {
+        let value = match key {
+            PROTOCOL_VERSION => self.version,
+            METHOD => self.method,
+            NAME => self.name,
+            _ => None,
+        };
+        Ok(value.map(str::as_bytes))
+    }
 }
 
 /// Reads the head of a request at the start of `bytes`.
@@ -89,6 +110,8 @@ fn judge<'a>(length: usize, request: &httparse::Request<'_, 'a>) -> Option<Head<
         authorization: it.authorization,
         session: it.session,
         version: it.version,
+        method: it.method,
+        name: it.name,
         encodings: it.encodings,
     })
 }
@@ -102,6 +125,8 @@ struct Seen<'a> {
     authorization: Option<&'a str>,
     session: Option<&'a str>,
     version: Option<&'a str>,
+    method: Option<&'a str>,
+    name: Option<&'a str>,
     encodings: Option<&'a str>,
 }
 
@@ -118,6 +143,8 @@ impl<'a> Seen<'a> {
                 self.takes_both = takes_both(text(value)?);
                 self.takes_both.then_some(())
             }
+            8 if is(name, NAME) => once(&mut self.name, value),
+            10 if is(name, METHOD) => once(&mut self.method, value),
             12 if is(name, "content-type") => {
                 if self.json {
                     return None;
@@ -136,7 +163,7 @@ impl<'a> Seen<'a> {
             }
             14 if is(name, "mcp-session-id") => once(&mut self.session, value),
             15 if is(name, "accept-encoding") => once(&mut self.encodings, value),
-            20 if is(name, "mcp-protocol-version") => once(&mut self.version, value),
+            20 if is(name, PROTOCOL_VERSION) => once(&mut self.version, value),
             10 if is(name, "connection") => value.eq_ignore_ascii_case(b"keep-alive").then_some(()),
             _ => is_harmless(name).then_some(()),
         }
@@ -158,8 +185,8 @@ fn is_harmless(name: &str) -> bool {
         "upgrade",
         "x-http-method-override",
     ];
-    let modern = name.get(..4).is_some_and(|start| is(start, "mcp-"));
-    !modern && !TELLING.iter().any(|telling| is(name, telling))
+    let own = name.get(..4).is_some_and(|start| is(start, "mcp-"));
+    !own && !TELLING.iter().any(|telling| is(name, telling))
 }
 
 fn is(name: &str, known: &str) -> bool {
@@ -202,7 +229,7 @@ fn takes_both(accept: &str) -> bool {
 pub mod fuzz {
     //! What must hold for any bytes whatever; the property tests and the fuzzer both call it.
 
-    use super::{MOST_HEAD, Posted, read};
+    use super::{METHOD, MOST_HEAD, NAME, PROTOCOL_VERSION, Posted, read};
 
     /// Panics if reading these bytes breaks a promise of this module.
     ///
@@ -227,7 +254,9 @@ pub mod fuzz {
             ("content-length", Some(&*head.body.to_string())),
             ("authorization", head.authorization),
             ("mcp-session-id", head.session),
-            ("mcp-protocol-version", head.version),
+            (PROTOCOL_VERSION, head.version),
+            (METHOD, head.method),
+            (NAME, head.name),
         ] {
             let lines = text.lines().filter_map(|line| line.split_once(':'));
             let named: Vec<_> = lines
@@ -299,6 +328,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_request_without_a_session_mirrors_is_read() {
+        let text = with(&[
+            "MCP-Protocol-Version: 2026-07-28",
+            "Mcp-Method: tools/call",
+            "Mcp-Name: =?base64?Z3LDtsOfZQ==?=",
+        ]);
+        let Posted::Head(head) = read(text.as_bytes()) else {
+            panic!("{text}")
+        };
+        for (key, value) in [
+            (PROTOCOL_VERSION, "2026-07-28"),
+            (METHOD, "tools/call"),
+            (NAME, "=?base64?Z3LDtsOfZQ==?="),
+        ] {
+            assert_eq!(head.one(key, ""), Ok(Some(value.as_bytes())));
+        }
+        assert_eq!(head.one("mcp-param-a", ""), Ok(None));
+    }
+
+    #[test]
     fn whatever_changes_its_meaning_makes_it_another_request() {
         for line in [
             "Transfer-Encoding: chunked",
@@ -312,14 +361,20 @@ mod tests {
             "Connection: close",
             "Connection: keep-alive, upgrade",
             "Origin: http://localhost",
-            "Mcp-Method: tools/call",
             "mcp-param-region: x",
             "Content-Encoding: gzip",
             "Mcp-Session-Id: a\u{e9}",
+            "Mcp-Name: a\u{e9}",
         ] {
             assert!(is_other(&with(&[line])), "{line}");
         }
-        assert!(is_other(&with(&["Mcp-Session-Id: a", "mcp-session-id: a"])));
+        for twice in ["Mcp-Session-Id", "Mcp-Method", "Mcp-Name"] {
+            let (one, other) = (
+                format!("{twice}: a"),
+                format!("{}: a", twice.to_lowercase()),
+            );
+            assert!(is_other(&with(&[&one, &other])), "{twice}");
+        }
         for missing in 0..LINES.len() {
             let lines: Vec<_> = (0..LINES.len())
                 .filter(|at| *at != missing)
@@ -353,7 +408,7 @@ mod tests {
         #[test]
         fn it_does_not_matter_how_a_head_comes(
             lines in prop::sample::subsequence(LINES.to_vec(), 0..=4),
-            more in prop::collection::vec("(mcp-session-id|host|Content-Length|te|x|transfer-encoding|ACCEPT)( )?: ?[a-z0-9,;/]{0,6}", 0..4),
+            more in prop::collection::vec("(mcp-session-id|mcp-method|Mcp-Name|host|Content-Length|te|x|transfer-encoding|ACCEPT)( )?: ?[a-z0-9,;/]{0,6}", 0..4),
             end in "(\r\n){0,2}",
         ) {
             let lines: Vec<&str> = lines.into_iter().chain(more.iter().map(String::as_str)).collect();

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use backstay_mcp::modern::headers::Headers;
 use backstay_mcp::modern::meta::{MetaFault, RequestMeta};
 use backstay_mcp::modern::{errors, headers};
 use backstay_mcp::version::MODERN;
 use backstay_mcp::{Envelope, RawJson, RpcError};
-use http::request::Parts;
 
 use super::super::listener::Peer;
+use super::Came;
 use crate::core::Core;
 use crate::fault;
 use crate::log_level::LogLevel;
@@ -18,8 +19,7 @@ use crate::session::{Scope, Session};
 pub(super) fn admit(
     core: &Core,
     scope: &Scope,
-    head: &Parts,
-    compared: bool,
+    came: &Came<'_, impl Headers>,
     message: &Envelope,
 ) -> Result<Arc<Session>, RpcError> {
     let meta = RequestMeta::read(message).map_err(MetaFault::to_rpc)?;
@@ -27,15 +27,15 @@ pub(super) fn admit(
         && version != MODERN
     {
         // What it speaks decides what else it would have to say.
-        if compared {
-            headers::check(&head.headers, message, &meta)?;
+        if came.compared {
+            headers::check(came.headers, message, &meta)?;
         }
         return Err(errors::unsupported_version(&version));
     }
     meta.required().map_err(MetaFault::to_rpc)?;
-    if compared {
-        headers::check(&head.headers, message, &meta)?;
-        check_mirrored(core, scope, head, message)?;
+    if came.compared {
+        headers::check(came.headers, message, &meta)?;
+        check_mirrored(core, scope, came.headers, message)?;
     }
     let level = match meta.log_level() {
         None => None,
@@ -51,8 +51,8 @@ pub(super) fn admit(
         meta.client_info().unwrap_or(RawJson::EMPTY_OBJECT),
         level,
     );
-    if let Some(Peer(address)) = head.extensions.get() {
-        session.speaks_from(*address);
+    if let Some(Peer(address)) = came.peer {
+        session.speaks_from(address);
     }
     Ok(session)
 }
@@ -61,7 +61,7 @@ pub(super) fn admit(
 fn check_mirrored(
     core: &Core,
     scope: &Scope,
-    head: &Parts,
+    headers: &impl Headers,
     message: &Envelope,
 ) -> Result<(), RpcError> {
     if message.method() != "tools/call" {
@@ -76,7 +76,7 @@ fn check_mirrored(
     }
     let arguments = message.arguments();
     for mirror in &to.mirrors {
-        let header = headers::one(&head.headers, &mirror.header, &mirror.header)?;
+        let header = headers.one(&mirror.header, &mirror.header)?;
         mirror
             .check(header, arguments.as_ref())
             .map_err(|what| errors::header_mismatch(&what))?;

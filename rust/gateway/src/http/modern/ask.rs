@@ -5,20 +5,20 @@
 //! in the middle of a call, the answer is what it asks, and the call waits for the client to come back
 //! ([`parked`](crate::modern::parked)).
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use backstay_mcp::modern::headers;
 use backstay_mcp::modern::input::{self, InputRequired};
 use backstay_mcp::{Envelope, Limits, RawJson, Rewrite, RpcError, jsonrpc};
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::answer;
-use super::super::body::Body;
+use super::super::asking::{Answered, Coming};
 use super::super::mcp::Accepts;
-use super::super::post::LONG;
 use super::status;
 use crate::call::Call;
 use crate::core::Core;
@@ -31,7 +31,7 @@ use crate::session::{EventStream, Keep, Scope, Session};
 pub(super) fn begin(
     core: &Arc<Core>,
     scope: &Scope,
-    head: &Parts,
+    params: &[(HeaderName, HeaderValue)],
     session: Arc<Session>,
     message: &Envelope,
 ) -> Result<Resumed, RpcError> {
@@ -50,10 +50,7 @@ pub(super) fn begin(
         return Ok(resumed);
     }
     let may_ask = input::may_ask(&message.method());
-    let mirrored = head.headers.iter();
-    let mirrored = mirrored.filter(|(name, _)| name.as_str().starts_with(headers::PARAM_PREFIX));
-    let mirrored = mirrored.map(|(name, value)| (name.clone(), value.clone()));
-    let rounds = Rounds::new(id, message.progress_token(), may_ask, mirrored.collect());
+    let rounds = Rounds::new(id, message.progress_token(), may_ask, params.to_vec());
     let tag = core.tag(&session);
     let call = Call::modern(session, tag, rounds);
     let running: Running = Box::pin({
@@ -76,20 +73,64 @@ pub(super) fn begin(
     })
 }
 
+/// A request on its way: the future of its answer. Dropped before its end, the call is called off.
+pub(in super::super) struct Asking {
+    call: Arc<Call>,
+    answer: Pin<Box<dyn Future<Output = Answered> + Send>>,
+    /// Whether the answer may be a stream.
+    events: bool,
+}
+
+impl Asking {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        accepts: Accepts,
+        message: Envelope,
+        resumed: Resumed,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let call = Arc::clone(&resumed.call);
+        let asked = ask(Arc::clone(core), accepts, message, resumed, place);
+        Self {
+            call,
+            answer: Box::pin(asked),
+            events: accepts.events,
+        }
+    }
+}
+
+impl Future for Asking {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        self.answer.as_mut().poll(cx)
+    }
+}
+
+impl Coming for Asking {
+    /// The stream is opened, and is the answer the next time that this is polled.
+    fn takes_long(&mut self) -> Option<Answered> {
+        if self.events {
+            self.call.rounds().map(Rounds::open);
+        }
+        None
+    }
+}
+
 /// Answers a request, or has it wait for its client.
-pub(super) async fn ask(
-    core: &Arc<Core>,
+async fn ask(
+    core: Arc<Core>,
     accepts: Accepts,
     message: Envelope,
     resumed: Resumed,
     place: OwnedSemaphorePermit,
-) -> Response<Body> {
+) -> Answered {
     let Resumed {
         call, mut running, ..
     } = resumed;
     let Some(rounds) = call.rounds() else {
         // A call of a modern client has them.
-        return answer::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        return Answered::from(answer::empty(StatusCode::INTERNAL_SERVER_ERROR));
     };
     let mut gone = Gone(Some(Arc::clone(&call)));
     if !accepts.json {
@@ -104,7 +145,7 @@ pub(super) async fn ask(
             }
             woken = rounds.woken(!accepts.events) => match woken {
                 Woken::Streams(stream) => break stream,
-                Woken::Asked => match park(core, &message, &call, running) {
+                Woken::Asked => match park(&core, &message, &call, running) {
                     Ok(answer) => {
                         gone.0 = None;
                         return answer_with(accepts, answer);
@@ -113,9 +154,6 @@ pub(super) async fn ask(
                     Err(still) => running = still,
                 },
             },
-            () = tokio::time::sleep(LONG), if accepts.events => {
-                rounds.open();
-            }
         }
     };
     let reader = stream.read(0);
@@ -125,8 +163,8 @@ pub(super) async fn ask(
         stream: Arc::clone(&stream),
         _place: place,
     };
-    tokio::spawn(stream_on(Arc::clone(core), message, call, running, stream));
-    answer::events_holding(reader, Box::new(held))
+    tokio::spawn(stream_on(core, message, call, running, stream));
+    Answered::from(answer::events_holding(reader, Box::new(held)))
 }
 
 /// Goes on behind the head of a streamed answer, to its last message.
@@ -214,30 +252,30 @@ fn under(answer: Answer, rounds: &Rounds) -> Answer {
 }
 
 /// An answer whose request is over: on the stream where one has begun.
-fn last(rounds: &Rounds, accepts: Accepts, answer: Answer) -> Response<Body> {
+fn last(rounds: &Rounds, accepts: Accepts, answer: Answer) -> Answered {
     match rounds.stream().filter(|_| accepts.events) {
         Some(stream) => {
             stream.push(&answer.into_bytes(), Keep::Always);
             stream.finish();
-            answer::events_holding(stream.read(0), Box::new(()))
+            Answered::from(answer::events_holding(stream.read(0), Box::new(())))
         }
         None => answer_with(accepts, answer),
     }
 }
 
-fn answer_with(accepts: Accepts, answer: Answer) -> Response<Body> {
+fn answer_with(accepts: Accepts, answer: Answer) -> Answered {
     if !accepts.json {
         let stream = EventStream::bare();
         stream.push(&answer.into_bytes(), Keep::Always);
         stream.finish();
-        return answer::events_holding(stream.read(0), Box::new(()));
+        return Answered::from(answer::events_holding(stream.read(0), Box::new(())));
     }
     match answer {
-        Answer::Whole(bytes) => answer::json(StatusCode::OK, bytes),
-        Answer::Failed(bytes, code) => answer::json(status(code), bytes),
-        Answer::Pieces(pieces) => answer::pieces(pieces),
-        Answer::Refused(refused) => answer::refused(*refused),
-        Answer::Nothing => answer::empty(StatusCode::ACCEPTED),
+        Answer::Whole(bytes) => Answered::Json([bytes, Bytes::new(), Bytes::new()]),
+        Answer::Pieces(pieces) => Answered::Json(pieces),
+        Answer::Failed(bytes, code) => Answered::from(answer::json(status(code), bytes)),
+        Answer::Refused(refused) => Answered::from(answer::refused(*refused)),
+        Answer::Nothing => Answered::from(answer::empty(StatusCode::ACCEPTED)),
     }
 }
 

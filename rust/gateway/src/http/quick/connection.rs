@@ -12,7 +12,7 @@ use hyper::body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::asking::{Answered, Asking};
+use super::super::asking::{Answered, Coming};
 use super::super::body::Body;
 use super::super::compress::{Coding, compress};
 use super::super::listener::{Draining, HEADER_TIME};
@@ -132,21 +132,26 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     /// Waits for an answer; none where the client goes away before.
-    pub(super) async fn wait_with(&mut self, mut asking: Asking) -> Option<Answered> {
+    pub(super) async fn wait_with(&mut self, mut coming: impl Coming) -> Option<Answered> {
         self.due = Instant::now() + LONG;
         let mut first = true;
         poll_fn(|cx| {
-            if let Poll::Ready(answered) = Pin::new(&mut asking).poll(cx) {
-                return Poll::Ready(Some(answered));
+            loop {
+                if let Poll::Ready(answered) = Pin::new(&mut coming).poll(cx) {
+                    return Poll::Ready(Some(answered));
+                }
+                if self.is_gone(cx) {
+                    return Poll::Ready(None);
+                }
+                let (late, _) = self.listen(&mut first, cx);
+                if !late {
+                    return Poll::Pending;
+                }
+                self.due = Instant::now() + LONG;
+                if let Some(answered) = coming.takes_long() {
+                    return Poll::Ready(Some(answered));
+                }
             }
-            if self.is_gone(cx) {
-                return Poll::Ready(None);
-            }
-            let (late, _) = self.listen(&mut first, cx);
-            if late {
-                return Poll::Ready(asking.takes_long());
-            }
-            Poll::Pending
         })
         .await
     }

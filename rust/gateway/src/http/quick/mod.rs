@@ -1,9 +1,9 @@
-//! The short way: messages of clients that have a session, as POSTs over HTTP/1.1, which is what nearly all of
-//! the gateway's work is.
+//! The short way: messages of clients that have a session, or are of 2026-07-28 and need none, as POSTs over HTTP/1.1,
+//! which is what nearly all of the gateway's work is.
 //!
 //! A connection begins here. As long as its requests are plainly of that kind ([`backstay_mcp::transport::posted`])
 //! and nothing is wrong with them, one task reads them out of its buffer, has them answered by the same code as
-//! everything else (`http/post.rs`), and writes each answer in one system call. At the first request that is any
+//! everything else (`http/post.rs`, `http/modern`), and writes each answer in one system call. At the first request that is any
 //! other, unread as it is, the connection goes to hyper and stays there: what is refused, and with which words, is
 //! decided in one place. So no limit, header or status is known here that hyper's way does not know.
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use backstay_mcp::envelope::Batch;
 use backstay_mcp::transport::posted::{Head, Posted, read};
-use backstay_mcp::version::Version;
+use backstay_mcp::version::{MODERN, Version};
 use backstay_mcp::{Envelope, Kind, Limits};
 use bytes::Bytes;
 use http::StatusCode;
@@ -25,13 +25,13 @@ pub(super) use connection::Ended;
 use connection::{Connection, Input};
 pub(super) use prefixed::Prefixed;
 
-use super::asking::Asking;
+use super::asking::{Answered, Asking};
 use super::compress::Coding;
 use super::guard::Guard;
 use super::listener::{Draining, Peer};
 use super::mcp::Accepts;
-use super::post;
-use super::{Visit, answer};
+use super::modern::{self, Came};
+use super::{Visit, answer, post};
 use crate::core::Core;
 use crate::session::{Scope, Session};
 
@@ -55,6 +55,8 @@ enum Admitted {
     /// It opens a session.
     Opening(Scope, Envelope),
     Message(Arc<Session>, Envelope),
+    /// A request of 2026-07-28, which stands for itself: it has begun, or has its answer.
+    Modern(Result<modern::Asking, Answered>),
 }
 
 /// A request that was read.
@@ -105,6 +107,8 @@ impl Entrance<'_> {
                         Err(answered) => Some(answered),
                     }
                 }
+                Admitted::Modern(Ok(asking)) => connection.wait_with(asking).await,
+                Admitted::Modern(Err(answered)) => Some(answered),
                 Admitted::Message(session, message) => {
                     post::tell(self.core, &session, &message);
                     Some(answer::empty(StatusCode::ACCEPTED).into())
@@ -155,10 +159,9 @@ impl Entrance<'_> {
         {
             return None;
         }
-        if head
-            .version
-            .is_some_and(|version| version.parse::<Version>().is_err())
-        {
+        let is_modern = head.version == Some(MODERN);
+        let known = |version: &str| is_modern || version.parse::<Version>().is_ok();
+        if !head.version.is_none_or(known) {
             return None;
         }
         let scope = match head.path.strip_prefix("/mcp")? {
@@ -171,6 +174,13 @@ impl Entrance<'_> {
         };
         let limits = Limits::with_max_bytes(core.config.max_body);
         let message = Bytes::copy_from_slice(body);
+        if is_modern {
+            return self.admit_modern(head, &scope, Envelope::parse(message, limits).ok()?);
+        }
+        // What only a client without a session says is for whoever reads all of it.
+        if head.method.is_some() || head.name.is_some() {
+            return None;
+        }
         let Ok(Batch::One(message)) = Envelope::parse_batch(message, limits) else {
             return None;
         };
@@ -182,5 +192,64 @@ impl Entrance<'_> {
             session.speaks_from(address);
         }
         Some(Admitted::Message(session, message))
+    }
+
+    /// The same of a request of 2026-07-28. Whatever it says of itself is judged by the code that judges it elsewhere.
+    fn admit_modern(&self, head: &Head<'_>, scope: &Scope, message: Envelope) -> Option<Admitted> {
+        let listens = message.method() == modern::LISTEN;
+        if message.kind() != Kind::Request || listens || head.session.is_some() {
+            return None;
+        }
+        let came = Came {
+            headers: head,
+            params: Vec::new(),
+            peer: self.visit.peer.and_then(Peer::of),
+            compared: self.guard.is_some(),
+        };
+        let begun = modern::begin(self.core, scope, BOTH, &came, message);
+        Some(Admitted::Modern(begun))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_telemetry::Registry;
+
+    use super::*;
+    use crate::config::{GatewayConfig, Routes};
+
+    /// Nobody could tell by an answer which way it went, so this looks at what is found in a request's bytes.
+    #[tokio::test]
+    async fn usual_requests_of_both_eras_are_for_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = GatewayConfig {
+            state_dir: dir.path().into(),
+            ..GatewayConfig::default()
+        };
+        let (events, notes) = (Arc::new(|_| {}), Arc::new(|_: &str, _| {}));
+        let runtime = tokio::runtime::Handle::current();
+        let core = Core::new(config, Registry::new(), events, notes, runtime).unwrap();
+        core.set_routes(Routes::default());
+        let entrance = Entrance {
+            core: &core,
+            guard: None,
+            visit: Visit::default(),
+        };
+        let post = |headers: &str, body: &str| {
+            let text = format!(
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            matches!(entrance.find(text.as_bytes(), None), Found::Request(_))
+        };
+        let modern = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\n";
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+        let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+        assert!(post(modern, list));
+        assert!(post("", initialize));
+        assert!(!post("", list), "it has no session");
+        assert!(!post(&format!("{modern}Mcp-Param-A: b\r\n"), list));
+        let listen = list.replace("tools/list", "subscriptions/listen");
+        assert!(!post(modern, &listen), "its answer has no end");
     }
 }

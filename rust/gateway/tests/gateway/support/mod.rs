@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod modern;
+pub mod raw;
 pub mod server;
 
 use std::net::SocketAddr;
