@@ -156,6 +156,9 @@ def test_the_gateways_address_speaks_tls_and_takes_a_renewed_certificate(web: We
     assert web.json("ps")["gateway"]["url"].startswith("https://")
     items = web.get(f"https://127.0.0.1:{web.gateway_port}/shop/items", context=trusted)
     assert items["served_by"].startswith("shop.")
+    base = f"https://127.0.0.1:{web.gateway_port}"
+    with urllib.request.urlopen(f"{base}/", context=trusted, timeout=20) as page:
+        assert f"  {base}/mcp  " in page.read().decode(), "the page gives addresses that can be clicked on"
     before = serial()
     issue()
     eventually(lambda: serial() != before)

@@ -186,28 +186,34 @@ impl Gateway {
         } else {
             Presence::Down
         };
-        self.core.published.heard(instance, presence);
+        self.core.published.heard(&self.core, instance, presence);
     }
 
     /// An instance was started: it is not there yet.
     pub fn instance_starting(&self, instance: &str) {
-        self.core.published.heard(instance, Presence::Starting);
+        self.core
+            .published
+            .heard(&self.core, instance, Presence::Starting);
     }
 
     /// The keeper has forgotten an instance.
     pub fn instance_forgotten(&self, instance: &str) {
-        self.core.published.forget(instance);
+        self.core.published.forget(&self.core, instance);
     }
 
     /// The instance is gone or going: calls to it fail with this reason. `retry_after_ms` where it will come back.
     pub fn instance_down(&self, instance: &str, reason: &str, retry_after_ms: Option<u64>) {
-        self.core.published.heard(instance, Presence::Down);
+        self.core
+            .published
+            .heard(&self.core, instance, Presence::Down);
         self.core.instance_down(instance, reason, retry_after_ms);
     }
 
     /// The instance was stopped, as asked.
     pub fn instance_stopped(&self, instance: &str) {
-        self.core.published.heard(instance, Presence::Down);
+        self.core
+            .published
+            .heard(&self.core, instance, Presence::Down);
         self.core.instance_stopped(instance);
     }
 

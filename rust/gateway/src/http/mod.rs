@@ -114,7 +114,7 @@ async fn serve(
             return allow_origin(refused(&core, refusal), origin);
         }
     }
-    allow_origin(route(&core, &door, request).await, origin)
+    allow_origin(route(&core, &door, visit, request).await, origin)
 }
 
 /// The published service that a request at the gateway's address is for.
@@ -160,7 +160,12 @@ async fn publish(
     published::serve(core, &found, request, visit, token_was_ours).await
 }
 
-async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Response<Body> {
+async fn route(
+    core: &Arc<Core>,
+    door: &Door,
+    visit: Visit,
+    request: Request<Incoming>,
+) -> Response<Body> {
     if request.method() == Method::OPTIONS {
         return preflight(request.headers());
     }
@@ -180,7 +185,7 @@ async fn route(core: &Arc<Core>, door: &Door, request: Request<Incoming>) -> Res
             not_allowed("GET, HEAD")
         }
         // Boxed, so that they do not make the future of every request large.
-        "/" => Box::pin(page::home(core, &request)).await,
+        "/" => Box::pin(page::home(core, visit, &request)).await,
         _ if path.starts_with("/.well-known/") => {
             answer::text(StatusCode::NOT_FOUND, "no such document\n")
         }

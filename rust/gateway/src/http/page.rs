@@ -6,9 +6,11 @@ use std::sync::Arc;
 use backstay_mcp::list::List;
 use backstay_mcp::{RpcError, jsonrpc};
 use http::header::{ACCEPT, HOST};
+use http::uri::Authority;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use super::Visit;
 use super::answer;
 use super::body::Body;
 use super::forward;
@@ -62,7 +64,7 @@ pub(super) fn ready(core: &Core) -> Response<Body> {
 }
 
 /// The daemon's own page for browsers where it has one, else a list of servers and how to reach them.
-pub(super) async fn home(core: &Core, request: &Request<Incoming>) -> Response<Body> {
+pub(super) async fn home(core: &Core, visit: Visit, request: &Request<Incoming>) -> Response<Body> {
     let html = request
         .headers()
         .get(ACCEPT)
@@ -71,13 +73,9 @@ pub(super) async fn home(core: &Core, request: &Request<Incoming>) -> Response<B
     if html && let Some(page) = forward::page(core, request.uri(), request.headers()).await {
         return page;
     }
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("127.0.0.1:7077");
+    let base = base(visit, request);
     let mut text = format!(
-        "{}: MCP servers behind one address\n\n  http://{host}/mcp  all of them\n",
+        "{}: MCP servers behind one address\n\n  {base}/mcp  all of them\n",
         core.fleet()
     );
     for server in core.servers().values() {
@@ -89,7 +87,7 @@ pub(super) async fn home(core: &Core, request: &Request<Incoming>) -> Response<B
         let tools = server.view().count(List::Tools);
         let _ = writeln!(
             text,
-            "  http://{host}/mcp/{}  {state}, {tools} tools",
+            "  {base}/mcp/{}  {state}, {tools} tools",
             server.service
         );
     }
@@ -98,4 +96,15 @@ pub(super) async fn home(core: &Core, request: &Request<Incoming>) -> Response<B
         "\nFor clients that speak stdio: backstay connect [SERVICE]\nAlso here: /metrics /healthz /readyz /api/openapi.json\n"
     );
     answer::text(StatusCode::OK, text)
+}
+
+/// The address as the client wrote it; HTTP/2 has the host in the request's target (RFC 9113 §8.3.1).
+fn base(visit: Visit, request: &Request<Incoming>) -> String {
+    let header = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(Authority::as_str).or(header);
+    let scheme = if visit.secure { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or("127.0.0.1:7077"))
 }

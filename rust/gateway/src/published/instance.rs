@@ -61,11 +61,10 @@ impl Instance {
         self.pool.address() == address && self.protocol == protocol
     }
 
-    pub(super) fn set_presence(&self, presence: Presence) {
+    /// True where it was ejected, and begins anew.
+    pub(super) fn set_presence(&self, presence: Presence) -> bool {
         let before = self.presence.swap(presence as u8, Ordering::Relaxed);
-        if presence == Presence::Ready && before != presence as u8 {
-            self.health.begins(now());
-        }
+        presence == Presence::Ready && before != presence as u8 && self.health.begins(now())
     }
 
     pub(super) fn presence(&self) -> Presence {

@@ -31,6 +31,7 @@ use signals::{Families, Signals};
 pub(crate) use table::Found;
 use table::Table;
 
+use crate::core::Core;
 use crate::http::host_name;
 use crate::metrics::Metrics;
 use crate::traffic::{Trouble, troubles};
@@ -106,18 +107,19 @@ impl Published {
     }
 
     /// The keeper says how an instance is.
-    pub(crate) fn heard(&self, instance: &str, presence: Presence) {
+    pub(crate) fn heard(&self, core: &Core, instance: &str, presence: Presence) {
         self.presence.lock().insert(instance.into(), presence);
         for service in self.table().services() {
-            if let Some(one) = service.instances.iter().find(|one| *one.name == *instance) {
-                one.set_presence(presence);
+            let one = service.instances.iter().find(|one| *one.name == *instance);
+            if one.is_some_and(|one| one.set_presence(presence)) {
+                core.tell_returned(&**service, instance);
             }
         }
     }
 
     /// The keeper has forgotten an instance.
-    pub(crate) fn forget(&self, instance: &str) {
-        self.heard(instance, Presence::Down);
+    pub(crate) fn forget(&self, core: &Core, instance: &str) {
+        self.heard(core, instance, Presence::Down);
         self.presence.lock().remove(instance);
     }
 

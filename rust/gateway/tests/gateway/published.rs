@@ -561,3 +561,36 @@ async fn an_instance_that_rested_gets_requests_again_and_that_is_told() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_instance_that_begins_anew_while_it_rests_has_returned_and_that_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, web) = (House::new(dir.path()), Web::new("web").await);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let traffic = json!({"balance": "round-robin", "breaker": null,
+        "ejection": {"failures": 1, "rest_ms": 3_600_000, "rest_at_most_ms": 3_600_000}});
+    publish(
+        &house,
+        json!([{"service": "web", "path": "/web", "traffic": traffic, "instances": [
+            {"name": "web.1", "address": web.address}, {"name": "web.2", "address": address}]}]),
+    );
+    house.gateway.instance_well("web.1", true);
+    house.gateway.instance_well("web.2", true);
+    let ejected = house.wait(
+        |event| matches!(event, Event::InstanceEjected { instance, .. } if instance == "web.2"),
+    );
+    tokio::pin!(ejected);
+    loop {
+        tokio::select! {
+            _ = &mut ejected => break,
+            _ = said(house.address, "/web", "localhost") => {}
+        }
+    }
+    house.gateway.instance_well("web.2", false);
+    house.gateway.instance_well("web.2", true);
+    house
+        .wait(|event| matches!(event, Event::InstanceReturned { instance, .. } if instance == "web.2"))
+        .await;
+}
