@@ -13,8 +13,8 @@ const HOLES: usize = 1024;
 /// How many names, two an edge, are looked up side by side.
 const ABREAST: usize = 64;
 
-/// Few services have more dependencies than this.
-const DEPENDENCIES: usize = 8;
+/// Not many services have more dependencies than this; where all do, room is made for some that never come.
+const DEPENDENCIES: usize = 4;
 
 const UNKNOWN: &str = "a number that no service of this graph has";
 

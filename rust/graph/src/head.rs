@@ -1,10 +1,11 @@
-//! Heads: as much of a name as two words hold, which for most is all of it.
+//! Heads: as much of a name as two words hold, which for many is all of it.
 //!
 //! Two names of up to 15 bytes are the same if their heads are, so telling them apart touches no text. What is
-//! longer has the first eight bytes and the last seven in its head: equal heads then only say that it is worth
-//! looking.
+//! longer has a hash and its last seven bytes in its head: equal heads then only say that it is worth looking.
 
-/// Up to 15 bytes of a name, padded, and in the last byte how many there are.
+use ahash::RandomState;
+
+/// Up to 15 bytes of a name, padded, and in the last byte how many there are; or what stands for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Head(u64, u64);
 
@@ -13,11 +14,10 @@ const LENGTH: u32 = 56;
 const LONG: u64 = 0xff << LENGTH;
 
 impl Head {
-    /// No name has it.
-    pub(crate) const NONE: Self = Self(0, LONG - 1);
-
+    /// The hasher is for names that are longer than a head, and always the same for names that are compared.
     #[inline]
-    pub(crate) fn of(text: &[u8]) -> Self {
+    pub(crate) fn of(name: &str, hasher: &RandomState) -> Self {
+        let text = name.as_bytes();
         let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) else {
             return Self(short(text), (text.len() as u64) << LENGTH);
         };
@@ -28,8 +28,14 @@ impl Head {
                 let rest = last >> (8 * (15 - length));
                 Self(first, rest | (length as u64) << LENGTH)
             }
-            _ => Self(first, last | LONG),
+            _ => Self(long(text, hasher), last | LONG),
         }
+    }
+
+    /// A head for tests of the table, whose hash under no keys is `place`, nearly.
+    #[cfg(test)]
+    pub(crate) fn placed(place: u32, number: u32) -> Self {
+        Self(place.into(), 1 << 32 | u64::from(number))
     }
 
     /// Whether the head is the whole name.
@@ -50,17 +56,27 @@ impl Head {
     }
 }
 
+#[inline(never)]
+fn long(text: &[u8], hasher: &RandomState) -> u64 {
+    hasher.hash_one(text)
+}
+
 /// Fewer than eight bytes in a word, the first one lowest.
 #[inline]
 fn short(text: &[u8]) -> u64 {
-    let place = |at: usize| u64::from(text[at]) << (8 * at);
+    let length = text.len();
     match (text.first_chunk(), text.last_chunk()) {
         // They overlap, and agree where they do.
         (Some(first), Some(last)) => {
             let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-            u64::from(first) | u64::from(last) << (8 * (text.len() - 4))
+            u64::from(first) | u64::from(last) << (8 * (length - 4))
         }
-        _ => (0..text.len()).map(place).sum(),
+        _ if length == 0 => 0,
+        // The first byte, one in the middle and the last are all there are.
+        _ => [0, length / 2, length - 1]
+            .into_iter()
+            .map(|at| u64::from(text[at]) << (8 * at))
+            .fold(0, |word, byte| word | byte),
     }
 }
 
@@ -68,7 +84,14 @@ fn short(text: &[u8]) -> u64 {
 mod tests {
     use std::collections::HashMap;
 
+    use ahash::RandomState;
+
     use super::Head;
+
+    fn head(text: &[u8]) -> Head {
+        let hasher = RandomState::with_seeds(1, 2, 3, 4);
+        Head::of(std::str::from_utf8(text).unwrap(), &hasher)
+    }
 
     #[test]
     fn equal_heads_of_up_to_15_bytes_are_equal_names() {
@@ -79,7 +102,7 @@ mod tests {
                 let text: Vec<u8> = (0..length)
                     .map(|at| if bits >> at & 1 == 1 { b'a' } else { 0 })
                     .collect();
-                let head = Head::of(&text);
+                let head = head(&text);
                 assert!(head.is_whole());
                 if let Some(other) = seen.insert((head.0, head.1), text.clone()) {
                     panic!("{text:?} and {other:?} have one head");
@@ -92,7 +115,7 @@ mod tests {
     fn each_byte_of_a_short_name_is_in_its_head() {
         for length in 1..=15 {
             let text: Vec<u8> = (1..=length).collect();
-            let head = Head::of(&text);
+            let head = head(&text);
             let bytes = [head.0.to_le_bytes(), head.1.to_le_bytes()].concat();
             let padded = [&text[..], &vec![0; 15 - text.len()], &[length]].concat();
             assert_eq!(bytes, padded);
@@ -102,7 +125,7 @@ mod tests {
     #[test]
     fn a_long_name_is_never_taken_for_a_whole_one() {
         for length in [16, 17, 40, 254, 255, 256, 271] {
-            assert!(!Head::of(&vec![0xff; length]).is_whole());
+            assert!(!head(&vec![0x7f; length]).is_whole());
         }
     }
 }

@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 /// How many edges are a block.
-pub(super) const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 8;
 
 /// One end of an edge: some object of the caller's.
 pub(super) type End<'a, 'py> = Borrowed<'a, 'py, PyAny>;
@@ -34,8 +34,8 @@ pub(super) struct Ahead<'a, 'py> {
     place: usize,
     /// What was asked for with the last block.
     block: Vec<Borrowed<'a, 'py, PyAny>>,
-    /// And with the one before.
-    ends: Vec<End<'a, 'py>>,
+    /// And with the one before: the service of each edge, and what it depends on.
+    ends: Vec<[End<'a, 'py>; 2]>,
     /// Whether the ends themselves will be looked at, and not only where they are.
     looked_at: bool,
 }
@@ -52,17 +52,21 @@ impl<'a, 'py> Ahead<'a, 'py> {
             count: edges.len(),
             place: 0,
             block: Vec::with_capacity(BLOCK),
-            ends: Vec::with_capacity(2 * BLOCK),
+            ends: Vec::with_capacity(BLOCK),
             looked_at: false,
         };
-        ahead.ask()?;
+        ahead.ask();
         ahead.turn()?;
         Ok(ahead)
     }
 
-    /// The ends of the next block of edges, the service of each first; none after the last. Whether those after
-    /// them will be looked at says what is worth asking for.
-    pub(super) fn next(&mut self, ends: &mut Vec<End<'a, 'py>>, looked_at: bool) -> PyResult<()> {
+    /// The ends of the next block of edges; none after the last. Whether those after them will be looked at says
+    /// what is worth asking for.
+    pub(super) fn next(
+        &mut self,
+        ends: &mut Vec<[End<'a, 'py>; 2]>,
+        looked_at: bool,
+    ) -> PyResult<()> {
         ends.clear();
         self.looked_at = looked_at;
         std::mem::swap(&mut self.ends, ends);
@@ -71,46 +75,49 @@ impl<'a, 'py> Ahead<'a, 'py> {
 
     /// Go from the edges of a block to their ends, and ask for the next one.
     fn turn(&mut self) -> PyResult<()> {
-        let py = self.edges.py();
-        for edge in self.block.drain(..) {
+        for edge in &self.block {
             // Asking for the exact type first is a comparison, not a call.
-            let pair = match edge.cast_exact::<PyTuple>() {
-                Ok(pair) => pair,
-                Err(_) => edge.cast::<PyTuple>()?,
-            };
+            if edge.cast_exact::<PyTuple>().is_err() {
+                edge.cast::<PyTuple>()?;
+            }
             // SAFETY: a tuple, and so an object of variable size.
-            if unsafe { ffi::Py_SIZE(pair.as_ptr()) } != 2 {
+            if unsafe { ffi::Py_SIZE(edge.as_ptr()) } != 2 {
                 return Err(PyValueError::new_err(
                     "an edge is a pair: a service and what it depends on",
                 ));
             }
-            for at in 0..2 {
-                // SAFETY: a tuple, which cannot change, and which the list holds on to.
+        }
+        let (py, looked_at) = (self.edges.py(), self.looked_at);
+        self.ends.extend(self.block.drain(..).map(|pair| {
+            [0, 1].map(|at| {
+                // SAFETY: a tuple of two, which cannot change, and which the list holds on to.
                 let end = unsafe {
-                    Borrowed::from_ptr_or_err(py, ffi::PyTuple_GetItem(pair.as_ptr(), at))?
+                    let end = ffi::PyTuple_GetItem(pair.as_ptr(), at);
+                    Borrowed::from_ptr(py, end)
                 };
-                if self.looked_at {
+                if looked_at {
                     fetch(end);
                 }
-                self.ends.push(end);
-            }
-        }
-        self.ask()
+                end
+            })
+        }));
+        self.ask();
+        Ok(())
     }
 
-    fn ask(&mut self) -> PyResult<()> {
+    fn ask(&mut self) {
         let end = self.count.min(self.place + BLOCK);
-        for place in self.place..end {
-            // SAFETY: a list, which holds on to its items as long as it does not change; see `new`.
+        let (py, edges) = (self.edges.py(), self.edges.as_ptr());
+        self.block.extend((self.place..end).map(|place| {
+            // SAFETY: a place in a list, which holds on to its items as long as it does not change; see `new`.
             let edge = unsafe {
-                let edge = ffi::PyList_GetItem(self.edges.as_ptr(), place.cast_signed());
-                Borrowed::from_ptr_or_err(self.edges.py(), edge)?
+                let edge = ffi::PyList_GetItem(edges, place.cast_signed());
+                Borrowed::from_ptr(py, edge)
             };
             fetch(edge);
-            self.block.push(edge);
-        }
+            edge
+        }));
         self.place = end;
-        Ok(())
     }
 }
 
@@ -143,7 +150,7 @@ pub(super) fn refusal(end: End<'_, '_>) -> PyErr {
 
 /// Ask for an object's memory: its head, and what it holds.
 #[inline]
-fn fetch(object: Borrowed<'_, '_, PyAny>) {
+pub(super) fn fetch(object: Borrowed<'_, '_, PyAny>) {
     let first = object.as_ptr().cast::<u8>().cast_const();
     fetch_line(first);
     fetch_line(first.wrapping_add(48));

@@ -11,12 +11,12 @@ use super::ahead::fetch_line;
 const VACANT: usize = 0;
 
 /// After so many misses, see whether looking by address is worth its while.
-const TRIAL: usize = 1024;
+const TRIAL: usize = 64;
 
 /// Addresses and their services.
 #[derive(Default)]
 pub(super) struct Identities {
-    /// Open addressing with linear probing; a power of two long and at most half full.
+    /// Open addressing with linear probing; at most half full.
     slots: Vec<(usize, Option<Node>)>,
     noted: usize,
     hits: usize,
@@ -24,21 +24,19 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    pub(super) fn find(&mut self, address: usize) -> Option<Node> {
-        if self.slots.is_empty() {
-            return None;
-        }
+    /// The service whose object is at this address.
+    #[inline]
+    pub(super) fn find(&self, address: usize) -> Option<Node> {
         let mut at = self.home(address);
         loop {
-            let (known, node) = self.slots[at];
+            let &(known, node) = self.slots.get(at)?;
             if known == address {
-                self.hits += 1;
                 return node;
             }
             if known == VACANT {
                 return None;
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = self.after(at);
         }
     }
 
@@ -52,11 +50,8 @@ impl Identities {
 
     /// An object's service; the object must outlive this.
     pub(super) fn note(&mut self, address: usize, node: Node) {
-        if self.given_up() {
-            return;
-        }
         if self.noted * 2 >= self.slots.len() {
-            let room = vec![(VACANT, None); (self.slots.len() * 2).max(64)];
+            let room = vec![(VACANT, None); (self.slots.len() * 2).max(256)];
             for (address, node) in std::mem::replace(&mut self.slots, room) {
                 if address != VACANT {
                     self.insert(address, node);
@@ -67,13 +62,11 @@ impl Identities {
         self.noted += 1;
     }
 
-    /// A name was known, but not its object. Where that is the rule, the caller makes a `str` for each edge, and
-    /// looking for addresses only costs.
-    pub(super) fn missed(&mut self) {
-        self.misses += 1;
-        if self.misses == TRIAL && self.given_up() {
-            self.slots = Vec::new();
-        }
+    /// Some objects were found here, and of others the names were known only. Where that is the rule, the caller
+    /// makes a `str` for each edge, and looking for addresses only costs.
+    pub(super) fn count(&mut self, hits: usize, misses: usize) {
+        self.hits += hits;
+        self.misses += misses;
     }
 
     /// Whether looking by address was found not to be worth its while.
@@ -84,14 +77,21 @@ impl Identities {
     fn insert(&mut self, address: usize, node: Option<Node>) {
         let mut at = self.home(address);
         while self.slots[at].0 != VACANT {
-            at = (at + 1) & (self.slots.len() - 1);
+            at = self.after(at);
         }
         self.slots[at] = (address, node);
     }
 
     /// Addresses differ in their middle: multiplying carries that to the top.
+    #[inline]
     fn home(&self, address: usize) -> usize {
         let spread = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         ((spread >> 32) as usize * self.slots.len()) >> 32
+    }
+
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        let next = at + 1;
+        if next == self.slots.len() { 0 } else { next }
     }
 }

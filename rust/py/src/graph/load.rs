@@ -14,11 +14,27 @@ use super::state::State;
 
 /// A graph on its way, with room for the block at hand.
 #[derive(Default)]
-struct Load<'a> {
+struct Load<'a, 'py> {
     state: State,
     known: Identities,
-    texts: Vec<&'a str>,
+    /// The nodes of the ends.
     nodes: Vec<Node>,
+    /// Of the ends that are looked up by name: their names.
+    texts: Vec<&'a str>,
+    /// Where some were found by address: all ends.
+    found: Vec<Found>,
+    /// Those that were not.
+    unknown: Vec<End<'a, 'py>>,
+    /// And their nodes.
+    named: Vec<Node>,
+}
+
+/// Where the node of an end is.
+#[derive(Clone, Copy)]
+enum Found {
+    Known(Node),
+    /// In this place among those that were looked up by name.
+    Named(usize),
 }
 
 /// The graph of a list of pairs of a service and what it depends on.
@@ -28,31 +44,28 @@ pub(super) fn load(edges: &Bound<'_, PyList>) -> PyResult<State> {
     load.state.graph.reserve(edges.len());
     // SAFETY: nothing below runs Python code; whatever fails returns at once.
     let mut ahead = unsafe { Ahead::new(edges) }?;
-    let mut ends = Vec::with_capacity(2 * ahead::BLOCK);
+    let mut ends = Vec::with_capacity(ahead::BLOCK);
     loop {
         ahead.next(&mut ends, load.known.given_up())?;
         if ends.is_empty() {
             return Ok(load.state);
         }
         load.nodes.clear();
-        load.texts.clear();
         if load.known.given_up() {
-            load.by_name(&ends)?;
+            load.by_name(ends.as_flattened())?;
         } else {
-            load.by_address(&ends)?;
+            load.by_address(ends.as_flattened())?;
         }
-        let pairs = load.nodes.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+        let (pairs, _) = load.nodes.as_chunks();
+        let pairs = pairs.iter().map(|&[service, on]| (service, on));
         load.state.graph.depend_all(pairs);
     }
 }
 
-impl<'a> Load<'a> {
+impl<'a, 'py> Load<'a, 'py> {
     /// Find the nodes of a block's ends by their names.
-    fn by_name(&mut self, ends: &[End<'a, '_>]) -> PyResult<()> {
-        for &end in ends {
-            let text = ahead::text(end).ok_or_else(|| ahead::refusal(end))?;
-            self.texts.push(text);
-        }
+    fn by_name(&mut self, ends: &[End<'a, 'py>]) -> PyResult<()> {
+        read(ends, &mut self.texts)?;
         let before = self.state.graph.bound();
         self.state.graph.add_all(&self.texts, &mut self.nodes);
         if self.state.graph.bound() > before {
@@ -66,36 +79,66 @@ impl<'a> Load<'a> {
     }
 
     /// Find the nodes of a block's ends by their addresses, where these are known.
-    fn by_address(&mut self, ends: &[End<'a, '_>]) -> PyResult<()> {
-        let address = |end: &End<'_, '_>| end.as_ptr().addr();
-        for end in ends {
+    fn by_address(&mut self, ends: &[End<'a, 'py>]) -> PyResult<()> {
+        for &end in ends {
             self.known.fetch(address(end));
         }
-        let mut found: Vec<_> = ends
-            .iter()
-            .map(|end| self.known.find(address(end)))
-            .collect();
-        let unknown: Vec<usize> = (0..ends.len()).filter(|&at| found[at].is_none()).collect();
-        if !unknown.is_empty() {
-            for &at in &unknown {
-                let text = ahead::text(ends[at]).ok_or_else(|| ahead::refusal(ends[at]))?;
-                self.texts.push(text);
-            }
-            self.state.graph.add_all(&self.texts, &mut self.nodes);
-            for ((at, &node), text) in unknown.into_iter().zip(&self.nodes).zip(&self.texts) {
-                found[at] = Some(node);
-                if self.state.is_next(node) {
-                    self.state.keep(ends[at].cast::<PyString>()?, text);
-                    self.known.note(address(&ends[at]), node);
-                } else {
-                    self.known.missed();
-                }
-            }
-            self.nodes.clear();
+        self.found.clear();
+        self.unknown.clear();
+        for (at, &end) in ends.iter().enumerate() {
+            // Mostly, a service stands in its edges one after another.
+            let found = if at >= 2 && address(ends[at - 2]) == address(end) {
+                self.found[at - 2]
+            } else if let Some(node) = self.known.find(address(end)) {
+                Found::Known(node)
+            } else {
+                ahead::fetch(end);
+                self.unknown.push(end);
+                Found::Named(self.unknown.len() - 1)
+            };
+            self.found.push(found);
         }
-        self.nodes.extend(found.into_iter().flatten());
+        self.named.clear();
+        if !self.unknown.is_empty() {
+            self.name_unknown(ends.len())?;
+        }
+        self.nodes
+            .extend(self.found.iter().map(|&found| match found {
+                Found::Known(node) => node,
+                Found::Named(at) => self.named[at],
+            }));
         Ok(())
     }
+
+    /// Find the nodes of what is unknown, in a block of so many ends.
+    fn name_unknown(&mut self, ends: usize) -> PyResult<()> {
+        read(&self.unknown, &mut self.texts)?;
+        self.state.graph.add_all(&self.texts, &mut self.named);
+        let mut misses = 0;
+        for ((&end, text), &node) in self.unknown.iter().zip(&self.texts).zip(&self.named) {
+            if self.state.is_next(node) {
+                self.state.keep(end.cast::<PyString>()?, text);
+                self.known.note(address(end), node);
+            } else if self.known.find(address(end)).is_none() {
+                misses += 1;
+            }
+        }
+        self.known.count(ends - self.unknown.len(), misses);
+        Ok(())
+    }
+}
+
+fn address(end: End<'_, '_>) -> usize {
+    end.as_ptr().addr()
+}
+
+/// The texts of some ends.
+fn read<'a>(ends: &[End<'a, '_>], texts: &mut Vec<&'a str>) -> PyResult<()> {
+    texts.resize(ends.len(), "");
+    for (text, &end) in texts.iter_mut().zip(ends) {
+        *text = ahead::text(end).ok_or_else(|| ahead::refusal(end))?;
+    }
+    Ok(())
 }
 
 /// The graph of named services and pairs of places in that list.
