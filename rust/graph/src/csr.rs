@@ -1,7 +1,9 @@
 //! Adjacency in two flat arrays: a row of links for each node.
 //!
-//! Walking a row touches memory in order, which is what makes a full sort fast. It cannot change: `rows` lays
-//! the rows that did over it.
+//! Walking a row touches memory in order, which is what makes a full sort fast. It cannot change: `loose` is what it
+//! becomes then.
+
+use std::ops::Range;
 
 use crate::Node;
 use crate::node::Link;
@@ -47,8 +49,14 @@ impl Csr {
         }
     }
 
-    /// How many nodes have a row.
-    pub(crate) fn len(&self) -> usize {
-        self.starts.len().saturating_sub(1)
+    /// Where each node's row is among all links.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let span = |row: &[u32]| row[0] as usize..row[1] as usize;
+        self.starts.windows(2).map(span)
+    }
+
+    /// All links, row after row.
+    pub(crate) fn into_links(self) -> Vec<Link> {
+        self.links
     }
 }

@@ -105,13 +105,13 @@ impl Live {
         let row = self.dependencies.row(service);
         match row.iter().filter(|known| known.node() == link.node()).max() {
             None => {
-                self.dependencies.push(service, link);
-                self.dependents.push(link.node(), back);
+                self.dependencies.loosen().push(service, link);
+                self.dependents.loosen().push(link.node(), back);
                 return true;
             }
             Some(&known) if known < link => {
-                self.dependencies.tighten(service, link);
-                self.dependents.tighten(link.node(), back);
+                self.dependencies.loosen().tighten(service, link);
+                self.dependents.loosen().tighten(link.node(), back);
             }
             Some(_) => {}
         }
@@ -123,20 +123,20 @@ impl Live {
         let row = self.dependencies.row(service);
         let found = row.iter().any(|link| link.node() == on);
         if found {
-            self.dependencies.take(service, on);
-            self.dependents.take(on, service);
+            self.dependencies.loosen().take(service, on);
+            self.dependents.loosen().take(on, service);
         }
         found
     }
 
     /// Forget every dependency from and on `gone`, and say who depended on it.
     pub(crate) fn isolate(&mut self, gone: Node) -> Vec<Link> {
-        for link in self.dependencies.take_all(gone) {
-            self.dependents.take(link.node(), gone);
+        for link in self.dependencies.loosen().take_all(gone) {
+            self.dependents.loosen().take(link.node(), gone);
         }
-        let dependents = self.dependents.take_all(gone);
+        let dependents = self.dependents.loosen().take_all(gone);
         for link in &dependents {
-            self.dependencies.take(link.node(), gone);
+            self.dependencies.loosen().take(link.node(), gone);
         }
         dependents
     }

@@ -14,21 +14,24 @@ const LENGTH: u32 = 56;
 const LONG: u64 = 0xff << LENGTH;
 
 impl Head {
+    /// No name has it.
+    pub(crate) const NONE: Self = Self(0, LONG - 1);
+
     /// The hasher is for names that are longer than a head, and always the same for names that are compared.
     #[inline]
     pub(crate) fn of(name: &str, hasher: &RandomState) -> Self {
         let text = name.as_bytes();
-        let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) else {
-            return Self(short(text), (text.len() as u64) << LENGTH);
-        };
+        let length = text.len();
+        if length < 8 {
+            return Self(short(text), (length as u64) << LENGTH);
+        }
         // The last eight bytes begin with what is in the first word already, and always with one such.
-        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last) >> 8);
-        match text.len() {
-            length @ 0..16 => {
-                let rest = last >> (8 * (15 - length));
-                Self(first, rest | (length as u64) << LENGTH)
-            }
-            _ => Self(long(text, hasher), last | LONG),
+        let (first, last) = (word(text, 0), word(text, length - 8) >> 8);
+        if length < 16 {
+            let rest = last >> (8 * (15 - length));
+            Self(first, rest | (length as u64) << LENGTH)
+        } else {
+            Self(long(text, hasher), last | LONG)
         }
     }
 
@@ -54,6 +57,14 @@ impl Head {
         let product = u128::from(self.0 ^ keys.0) * u128::from(self.1 ^ keys.1);
         ((product >> 96) ^ (product >> 32)) as u32
     }
+}
+
+/// Eight bytes from a place on, the first one lowest.
+#[inline]
+fn word(text: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&text[at..at + 8]);
+    u64::from_le_bytes(word)
 }
 
 #[inline(never)]

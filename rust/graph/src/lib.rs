@@ -15,6 +15,7 @@ mod error;
 mod fetch;
 mod graph;
 mod head;
+mod loose;
 mod names;
 mod node;
 mod order;

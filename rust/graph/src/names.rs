@@ -65,25 +65,49 @@ impl Names {
 
     /// The numbers of many names, those that are new made in turn.
     ///
-    /// The table is asked for all names before the first answer is used, so that the waits for memory overlap.
+    /// The table is asked for all names before the first answer is used, so that the waits for memory overlap. A
+    /// name that stood two places before, as the services in a list of their dependencies mostly did, is not asked
+    /// for.
     pub(crate) fn intern_all(&mut self, names: &[&str], numbers: &mut Vec<Node>) {
         let mut asked = [Asked::default(); ABREAST];
         for names in names.chunks(ABREAST) {
             // Where each is to be sought must hold until the last one is found.
             self.table.reserve(ABREAST);
-            for (asked, name) in asked.iter_mut().zip(names) {
-                let head = Head::of(name, &self.hasher);
+            let asked = &mut asked[..names.len()];
+            self.ask(names, asked);
+            let (mut two_before, mut before) = (Node::known(0), Node::known(0));
+            numbers.extend(asked.iter().zip(names).map(|(asked, name)| {
+                let Asked { head, home } = *asked;
+                let number = if home == Home::NONE {
+                    two_before
+                } else {
+                    match self.table.at_home(home, head) {
+                        Some(node) if head.is_whole() => node,
+                        None if self.table.ends_at(home) => self.enter(head, name),
+                        _ => self.intern_by(head, name),
+                    }
+                };
+                (two_before, before) = (before, number);
+                number
+            }));
+        }
+    }
+
+    /// Ask the table for names ahead.
+    #[inline]
+    fn ask(&self, names: &[&str], asked: &mut [Asked]) {
+        let (mut two_before, mut before) = (Head::NONE, Head::NONE);
+        for (asked, name) in asked.iter_mut().zip(names) {
+            let head = Head::of(name, &self.hasher);
+            let home = if head == two_before && head.is_whole() {
+                Home::NONE
+            } else {
                 let home = self.table.home(head);
                 self.table.fetch(home);
-                *asked = Asked { head, home };
-            }
-            numbers.extend(asked.iter().zip(names).map(|(asked, name)| {
-                match self.table.at_home(asked.home, asked.head) {
-                    Some(node) if asked.head.is_whole() => node,
-                    None if self.table.ends_at(asked.home) => self.enter(asked.head, name),
-                    _ => self.intern_by(asked.head, name),
-                }
-            }));
+                home
+            };
+            *asked = Asked { head, home };
+            (two_before, before) = (before, head);
         }
     }
 

@@ -19,6 +19,9 @@ impl Node {
         Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
+    /// The one named first, or nobody's number.
+    pub(crate) const FIRST: Self = Self(0);
+
     /// A number out of a table of such.
     #[inline]
     pub(crate) fn known(number: u32) -> Self {
@@ -44,7 +47,7 @@ pub(crate) struct Link(u32);
 
 impl Link {
     #[inline]
-    pub(crate) fn new(node: Node, condition: Condition) -> Self {
+    pub(crate) const fn new(node: Node, condition: Condition) -> Self {
         Self(node.0 << 2 | condition as u32)
     }
 

@@ -30,6 +30,11 @@ struct Bucket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Home(usize);
 
+impl Home {
+    /// Of what is not sought in the table.
+    pub(crate) const NONE: Self = Self(usize::MAX);
+}
+
 /// Numbers by head. What finds its bucket full stands in the next that is not.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
