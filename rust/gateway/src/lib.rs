@@ -44,6 +44,7 @@ mod process;
 mod published;
 mod queue;
 mod requests;
+mod runtime;
 mod session;
 mod suggest;
 mod traffic;
@@ -60,6 +61,7 @@ pub use gateway::Gateway;
 pub use process::{Process, Processes};
 pub use published::{OwnAddress, PublishedInstance, PublishedRoute, Speaks, TlsFiles};
 pub use queue::{EventQueue, Weight};
+pub use runtime::runtime;
 pub use traffic::{
     Affinity, BalanceBy, BreakerRoute, ConcurrencyRoute, EjectionRoute, Per, RateRoute, RetryRoute,
     TrafficRoute, Trouble, TroubleKind,

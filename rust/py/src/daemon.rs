@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_gateway::{EventQueue, GatewayConfig, Routes};
+use backstay_gateway::{EventQueue, GatewayConfig, Routes, runtime};
 use backstay_supervisor::InstanceSpec;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -65,12 +65,7 @@ impl Daemon {
     fn new(py: Python<'_>, config: &[u8]) -> PyResult<Self> {
         let config: Config = parse(config)?;
         py.detach(|| {
-            let runtime = Builder::new_multi_thread()
-                .worker_threads(config.workers)
-                .thread_name("gateway")
-                .enable_all()
-                .build()
-                .map_err(PyOSError::new_err)?;
+            let runtime = runtime(config.workers).map_err(PyOSError::new_err)?;
             let events = Arc::new(EventQueue::new(MOST_EVENTS).map_err(PyOSError::new_err)?);
             let gateway = GatewayConfig {
                 state_dir: config.state_dir,

@@ -67,7 +67,7 @@ fn write_value(value: &str, out: &mut Vec<u8>, depth: usize) -> Option<()> {
                 if index > 0 {
                     out.push(b',');
                 }
-                out.extend_from_slice(RawJson::string(name).as_bytes());
+                write_text(name, out);
                 out.push(b':');
                 write_value(member.get(), out, depth + 1)?;
             }
@@ -84,13 +84,24 @@ fn write_value(value: &str, out: &mut Vec<u8>, depth: usize) -> Option<()> {
             }
             out.push(b']');
         }
-        b'"' => {
-            let text: Cow<'_, str> = serde_json::from_str::<String>(value).ok()?.into();
-            out.extend_from_slice(RawJson::string(&text).as_bytes());
-        }
+        // Without an escape it is spelled as it has to be.
+        b'"' if !value.as_bytes().contains(&b'\\') => out.extend_from_slice(value.as_bytes()),
+        b'"' => write_text(&serde_json::from_str::<String>(value).ok()?, out),
         _ => out.extend_from_slice(value.as_bytes()),
     }
     Some(())
+}
+
+/// Appends a string's one spelling.
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    let plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(RawJson::string(text).as_bytes());
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod warm;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use backstay_cache::{Cache, Lifetime, Limit, Stats, Terms};
@@ -55,6 +57,7 @@ impl Kept {
     }
 }
 
+type Tell = watch::Sender<Option<Arc<Kept>>>;
 type Told = watch::Receiver<Option<Arc<Kept>>>;
 
 /// See the module.
@@ -64,8 +67,11 @@ pub(crate) struct Answers {
     config: Mutex<CacheConfig>,
     /// A pointer as above.
     second: RwLock<Option<Arc<Second>>>,
-    /// What is being fetched; no more than calls under way. Held for one map operation.
-    flights: Mutex<HashMap<Key, Told, ahash::RandomState>>,
+    /// Whether an answer for all was ever kept; else there is no need to look for one.
+    any_public: AtomicBool,
+    /// What is being fetched, and how those are told who came for the same meanwhile, if any did; no more than calls
+    /// under way. Held for one map operation.
+    flights: Mutex<HashMap<Key, Option<Tell>, ahash::RandomState>>,
 }
 
 impl std::fmt::Debug for Answers {
@@ -90,7 +96,8 @@ pub(crate) struct Fetch<'a> {
     key: Key,
     stamp: Stamp,
     began: Instant,
-    tell: watch::Sender<Option<Arc<Kept>>>,
+    /// Whether it is over, and whoever waited knows.
+    over: bool,
 }
 
 impl Default for Answers {
@@ -100,6 +107,7 @@ impl Default for Answers {
             kept: RwLock::new(Arc::new(Cache::new(Limit::Cost(config.memory)))),
             config: Mutex::new(config),
             second: RwLock::default(),
+            any_public: AtomicBool::new(false),
             flights: Mutex::default(),
         }
     }
@@ -142,8 +150,8 @@ impl Answers {
         let kept = Arc::clone(&self.kept.read());
         let is_good = |kept: &Arc<Kept>| kept.stamp == fresh && now < kept.until;
         let mut found = kept.get(&question.own).filter(is_good);
-        if found.is_none() && question.own != question.shared {
-            found = kept.get(&question.shared).filter(is_good);
+        if found.is_none() && self.any_public.load(Acquire) && question.own != question.shared() {
+            found = kept.get(&question.shared()).filter(is_good);
         }
         if let Some(kept) = &found
             && !kept.is_due(now, rand::random())
@@ -151,19 +159,20 @@ impl Answers {
             return Found::Kept(Arc::clone(kept));
         }
         let mut flights = self.flights.lock();
-        match (flights.get(&question.own), found) {
+        match (flights.get_mut(&question.own), found) {
             // Who would have to wait has an answer that is good enough.
             (Some(_), Some(kept)) => Found::Kept(kept),
-            (Some(told), None) => Found::Coming(told.clone()),
+            (Some(tell), None) => {
+                Found::Coming(tell.get_or_insert_with(|| Tell::new(None)).subscribe())
+            }
             (None, _) => {
-                let (tell, told) = watch::channel(None);
-                flights.insert(question.own, told);
+                flights.insert(question.own, None);
                 Found::Fetch(Fetch {
                     answers: self,
                     key: question.own,
                     stamp: fresh,
                     began: now,
-                    tell,
+                    over: false,
                 })
             }
         }
@@ -178,7 +187,7 @@ impl Fetch<'_> {
 
     /// Keeps what was fetched, for those who wait and those who come.
     pub(crate) fn keep(
-        self,
+        mut self,
         question: &Question<'_>,
         reply: &Reply,
         own: Era,
@@ -186,7 +195,7 @@ impl Fetch<'_> {
         took: Duration,
     ) {
         let kept = Arc::new(Kept {
-            reply: reply.clone(),
+            reply: reply.alone(),
             own,
             stamp: self.stamp,
             until: Instant::now() + ttl,
@@ -200,17 +209,33 @@ impl Fetch<'_> {
             },
             tags: &[],
         };
-        let key = if public { question.shared } else { self.key };
+        let key = if public {
+            self.answers.any_public.store(true, Release);
+            question.shared()
+        } else {
+            self.key
+        };
         let cache = Arc::clone(&self.answers.kept.read());
         // One that is too large to keep is still an answer for those who wait.
         let _ = cache.insert_with(key, Arc::clone(&kept), &terms);
-        self.tell.send_replace(Some(kept));
+        if let Some(tell) = self.end() {
+            tell.send_replace(Some(kept));
+        }
+    }
+
+    /// Nobody may join any more. Gives who did the means to be told.
+    fn end(&mut self) -> Option<Tell> {
+        // The next one may be on its way under the same key.
+        if std::mem::replace(&mut self.over, true) {
+            return None;
+        }
+        self.answers.flights.lock().remove(&self.key).flatten()
     }
 }
 
 impl Drop for Fetch<'_> {
     fn drop(&mut self) {
-        self.answers.flights.lock().remove(&self.key);
+        drop(self.end());
     }
 }
 

@@ -35,8 +35,24 @@ pub(crate) struct Question<'a> {
     pub(crate) name: &'a str,
     /// The key among those who may share an answer with this client.
     pub(crate) own: Key,
+    /// A hash over what was asked.
+    asked: Key,
+}
+
+impl Question<'_> {
     /// The key among all.
-    pub(crate) shared: Key,
+    pub(crate) fn shared(&self) -> Key {
+        under(ALL, &self.asked)
+    }
+}
+
+/// Who all are, among those who may have an answer.
+const ALL: &[u8] = b"all";
+
+/// The key of an answer to what has this hash, for those of a scope.
+fn under(scope: &[u8], asked: &Key) -> Key {
+    let scoped = Sha256::new().chain_update(asked).chain_update(scope);
+    scoped.finalize().into()
 }
 
 impl Rules {
@@ -88,24 +104,18 @@ impl Rules {
         {
             return None;
         }
-        let under = |scope: &[u8]| -> Key {
-            Sha256::new()
-                .chain_update((scope.len() as u64).to_le_bytes())
-                .chain_update(scope)
-                .chain_update(&asked)
-                .finalize()
-                .into()
-        };
-        let shared = under(b"all");
+        let asked: Key = Sha256::digest(&asked).into();
+        let shared = || under(ALL, &asked);
+        let own_of = |scope: &[u8]| under(scope, &asked);
         let own = match self.mode {
-            _ if self.route.shared => shared,
-            SessionMode::Global => shared,
+            _ if self.route.shared => shared(),
+            SessionMode::Global => shared(),
             // Who somebody is will be authentication's to say; until then, all are one.
-            SessionMode::Shared => under(b"anybody"),
-            SessionMode::Isolated if session.is_modern() => under(b"anybody"),
-            SessionMode::Isolated => under(session.id.as_bytes()),
+            SessionMode::Shared => own_of(b"anybody"),
+            SessionMode::Isolated if session.is_modern() => own_of(b"anybody"),
+            SessionMode::Isolated => own_of(session.id.as_bytes()),
         };
-        Some(Question { name, own, shared })
+        Some(Question { name, own, asked })
     }
 
     /// How long an answer may be kept, and whether by all; `None` where it may not.

@@ -85,7 +85,7 @@ async fn fetch_one<'a>(
     {
         let took = fetch.took();
         fetch.keep(question, reply, *own, (left, public), took);
-        kept = Some(Fetched {
+        kept = free.is_some().then(|| Fetched {
             reply: reply.clone(),
             own: *own,
             left,

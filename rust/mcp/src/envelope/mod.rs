@@ -166,6 +166,14 @@ impl Envelope {
         &self.bytes
     }
 
+    /// The same, in memory of its own.
+    pub(crate) fn alone(&self) -> Self {
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+            ..self.clone()
+        }
+    }
+
     /// `id` as it is spelled. A null id counts as none.
     pub fn id(&self) -> Option<RawJson> {
         self.raw(self.layout.id)

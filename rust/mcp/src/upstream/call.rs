@@ -141,6 +141,12 @@ impl Reply {
         Some(Self(Box::new(message)))
     }
 
+    /// The same, in memory of its own: what it was read with is let go of, which may be a hundred times as large.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self(Box::new(self.0.alone()))
+    }
+
     /// The result, or the server's error.
     pub fn outcome(&self) -> Result<RawJson, RawJson> {
         self.0

@@ -41,7 +41,7 @@ pub(super) async fn open(
         .map_err(bad)?;
     let writer = Writer::open(pipes.stdin, pipes.journal).map_err(bad)?;
     let reader = Reader::open(pipes.stdout).map_err(bad)?;
-    let outbox = Arc::new(Outbox::new(WAITING));
+    let outbox = Arc::new(Outbox::new(WAITING, reader.look()));
     let core = Core::new(shared, Link::Stdio(Arc::clone(&outbox)), inbound);
     let claim = Arc::new(claim);
     let writing = tokio::spawn(write(Arc::clone(&core), outbox, writer, Arc::clone(&claim)));

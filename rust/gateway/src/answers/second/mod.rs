@@ -225,7 +225,7 @@ impl Second {
         if self.raising.load(SeqCst) > 0 {
             return Look::Gone;
         }
-        let (own, shared) = (self.key(&question.own), self.key(&question.shared));
+        let (own, shared) = (self.key(&question.own), self.key(&question.shared()));
         let names = [
             self.generation(service, None),
             self.generation(service, Some(bucket)),

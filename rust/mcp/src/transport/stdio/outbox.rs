@@ -4,8 +4,10 @@
 //! system call carries many messages and nobody waits for a timer.
 
 use std::io;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::pipe::PIPE_BUF;
 use tokio::sync::{Notify, watch};
 
 use super::write::Writer;
@@ -19,6 +21,8 @@ pub struct Outbox {
     wake: Notify,
     done: watch::Sender<bool>,
     limit: usize,
+    /// Woken when many messages have gone out at once.
+    went: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -42,13 +46,15 @@ pub enum Refused {
 const KEPT: usize = 1 << 20;
 
 impl Outbox {
-    /// A buffer that takes no further message once `limit` bytes wait.
-    pub fn new(limit: usize) -> Self {
+    /// A buffer that takes no further message once `limit` bytes wait. When many have gone out at once, `went` is woken:
+    /// answers to earlier ones may be there.
+    pub fn new(limit: usize, went: Arc<Notify>) -> Self {
         Self {
             waiting: Mutex::default(),
             wake: Notify::new(),
             done: watch::Sender::new(false),
             limit,
+            went,
         }
     }
 
@@ -119,6 +125,9 @@ impl Outbox {
                     break;
                 }
                 writer.write(&batch).await?;
+                if batch.len() > PIPE_BUF {
+                    self.went.notify_one();
+                }
                 batch.clear();
                 batch.shrink_to(KEPT);
             }
@@ -132,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_message_becomes_one_line() {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(100, Arc::default());
         outbox
             .push(100, |out| out.extend_from_slice(b"{\n\"a\":\r\n1}"))
             .unwrap();
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_full_box_says_so_and_a_large_message_leaves_nothing() {
-        let outbox = Outbox::new(4);
+        let outbox = Outbox::new(4, Arc::default());
         assert_eq!(
             outbox.push(3, |out| out.extend_from_slice(b"1234")),
             Err(Refused::TooLarge(4))

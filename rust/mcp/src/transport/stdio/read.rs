@@ -1,13 +1,17 @@
 //! Lines out of a server's stdout, bounded whatever it prints.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_immediate;
+use rustix::io::Errno;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::Notify;
 
 use super::skim::Skim;
 use crate::envelope::excerpt;
@@ -41,10 +45,17 @@ pub struct Reader {
     searched: usize,
     /// The line that went over the limit, while it goes on.
     skim: Option<Box<Skim>>,
+    /// Wakes it to look into the pipe unasked.
+    look: Arc<Notify>,
 }
 
 /// What a full pipe holds.
 const CHUNK: usize = 64 << 10;
+
+thread_local! {
+    /// What is read unasked.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into());
+}
 
 impl Reader {
     /// Takes a pipe's reading end, which becomes non-blocking. Needs a tokio runtime around it.
@@ -54,7 +65,14 @@ impl Reader {
             buffer: BytesMut::new(),
             searched: 0,
             skim: None,
+            look: Arc::default(),
         })
+    }
+
+    /// Whoever wakes this has it look into the pipe before it is told that something came. A server that is busy has
+    /// answered by then, and what tells of that may stand behind thousands of clients that ask.
+    pub fn look(&self) -> Arc<Notify> {
+        Arc::clone(&self.look)
     }
 
     /// The next line of at most `limit` bytes, or what there is instead of it.
@@ -90,8 +108,27 @@ impl Reader {
             } else {
                 unended(&self.buffer);
             }
-            self.pipe.readable().await?;
+            loop {
+                tokio::select! {
+                    ready = self.pipe.readable() => break ready?,
+                    () = self.look.notified() => if self.read_unasked()? { break },
+                }
+            }
         }
+    }
+
+    /// Reads what there is. False where that is nothing, or its end, which is told of as well.
+    fn read_unasked(&mut self) -> io::Result<bool> {
+        SCRATCH.with_borrow_mut(
+            |scratch| match rustix::io::read(&self.pipe, &mut scratch[..]) {
+                Ok(0) | Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+                Ok(read) => {
+                    self.buffer.extend_from_slice(&scratch[..read]);
+                    Ok(true)
+                }
+                Err(error) => Err(error.into()),
+            },
+        )
     }
 
     /// What can be said of the bytes at hand.
@@ -212,6 +249,25 @@ mod tests {
         );
         assert_eq!(reader.next(100_000).await.unwrap(), whole("next"));
         writer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_woken_to_look_reads_what_is_there_and_waits_on_where_nothing_is() {
+        let (mut reader, mut server) = reader();
+        let look = reader.look();
+        for line in ["one", "two"] {
+            look.notify_one();
+            assert!(poll_immediate(pin!(reader.next(100))).await.is_none());
+            server.write_all(line.as_bytes()).unwrap();
+            server.write_all(b"\n").unwrap();
+            look.notify_one();
+            // This thread has not been told of anything: nobody has asked the kernel.
+            let read = poll_immediate(pin!(reader.next(100))).await;
+            assert_eq!(read.unwrap().unwrap(), whole(line));
+        }
+        drop(server);
+        look.notify_one();
+        assert_eq!(reader.next(100).await.unwrap(), Line::End);
     }
 
     #[tokio::test]
