@@ -73,6 +73,11 @@ impl<'a, 'py> Ahead<'a, 'py> {
         self.turn()
     }
 
+    /// The ends of the block after that.
+    pub(super) fn coming(&self) -> &[[End<'a, 'py>; 2]] {
+        &self.ends
+    }
+
     /// Go from the edges of a block to their ends, and ask for the next one.
     fn turn(&mut self) -> PyResult<()> {
         for edge in &self.block {

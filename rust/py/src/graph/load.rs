@@ -54,6 +54,9 @@ pub(super) fn load(edges: &Bound<'_, PyList>) -> PyResult<State> {
         if load.known.given_up() {
             load.by_name(ends.as_flattened())?;
         } else {
+            for &end in ahead.coming().as_flattened() {
+                load.known.fetch(address(end));
+            }
             load.by_address(ends.as_flattened())?;
         }
         let (pairs, _) = load.nodes.as_chunks();
@@ -80,9 +83,6 @@ impl<'a, 'py> Load<'a, 'py> {
 
     /// Find the nodes of a block's ends by their addresses, where these are known.
     fn by_address(&mut self, ends: &[End<'a, 'py>]) -> PyResult<()> {
-        for &end in ends {
-            self.known.fetch(address(end));
-        }
         self.found.clear();
         self.unknown.clear();
         for (at, &end) in ends.iter().enumerate() {
