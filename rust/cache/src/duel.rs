@@ -7,6 +7,7 @@
 
 use crate::expert::{EXPERTS, Expert};
 use crate::residents::Residents;
+use crate::standing::Standing;
 
 /// The part of the cache's entries that a shadow holds: what the duel costs, against how soon it is decided.
 const PART: u64 = 32;
@@ -23,7 +24,7 @@ const TO_LEAVE: f64 = 1.5;
 const TO_RETURN: f64 = 0.5;
 
 struct Shadow {
-    residents: Residents,
+    residents: Residents<Standing>,
     /// Hits more than the expert in charge had, fading.
     lead: f64,
     /// On how many accesses the two differed, fading.
@@ -66,12 +67,17 @@ impl Duel {
         }
     }
 
-    /// Note an access; says who is in charge from now on, when that changes.
+    /// Note an access to one that costs what `cost` says; says who is in charge from now on, when that changes.
     #[inline]
-    pub(crate) fn access(&mut self, hash: u64, cost: u32, entries: usize) -> Option<Expert> {
+    pub(crate) fn access(
+        &mut self,
+        hash: u64,
+        entries: usize,
+        cost: impl FnOnce() -> u32,
+    ) -> Option<Expert> {
         self.accesses += 1;
         if hash & self.mask == 0 {
-            self.sampled(hash, cost, entries)
+            self.sampled(hash, cost(), entries)
         } else {
             None
         }
@@ -169,13 +175,13 @@ fn enough(entries: u64) -> u64 {
     (entries / PART).clamp(LEAST, MOST)
 }
 
-fn hit(residents: &mut Residents, hash: u64, cost: u32) -> bool {
-    if let Some(place) = residents.find(hash, |_| true) {
+fn hit(residents: &mut Residents<Standing>, hash: u64, cost: u32) -> bool {
+    if let Some(place) = residents.find(hash, |place, _| residents.hash_of(place) == hash) {
         residents.touch(place);
         true
     } else {
         if u64::from(cost) <= residents.capacity() {
-            residents.admit(hash, cost, |_| {});
+            residents.admit(hash, cost, |_, _| {});
         }
         false
     }
