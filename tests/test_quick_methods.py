@@ -183,9 +183,6 @@ def test_calling_leaves_no_reference_behind() -> None:
             cache.get("none", value)
             cache.get_or_set(key, loader)
             cache[key], cache["".join(["some", " key"])]
-            cache[key] = value
-            cache["another"] = value
-            del cache["another"]
             with pytest.raises(KeyError):
                 cache["none"]
             ledger.hold(key, SOME)

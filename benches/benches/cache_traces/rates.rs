@@ -138,7 +138,7 @@ pub(crate) fn warmed(trace: &Trace, ahead: usize) -> (f64, f64) {
         let found = shelf.find(hash, |&other| other == key);
         at += 1;
         match found {
-            Some(place) => drop(shelf.hit(place, hash, 0)),
+            Some(place) => drop(shelf.hit(place, 0)),
             None => set(&mut shelf, key),
         }
         if found.is_none() || successors.was_ahead(hash) {

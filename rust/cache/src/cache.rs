@@ -83,7 +83,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> Cache<K, V, S> {
         let mut shard = self.shard(hash).lock();
         let now = self.now(&shard);
         let found = shard.find(hash, |other| other.borrow() == key);
-        if let Some(value) = found.and_then(|place| shard.hit(place, hash, now)) {
+        if let Some(value) = found.and_then(|place| shard.hit(place, now)) {
             return Some(value.clone());
         }
         let left = shard.miss(now);

@@ -7,7 +7,6 @@
 
 use crate::expert::{EXPERTS, Expert};
 use crate::residents::Residents;
-use crate::standing::Standing;
 
 /// The part of the cache's entries that a shadow holds: what the duel costs, against how soon it is decided.
 const PART: u64 = 32;
@@ -24,7 +23,7 @@ const TO_LEAVE: f64 = 1.5;
 const TO_RETURN: f64 = 0.5;
 
 struct Shadow {
-    residents: Residents<Standing>,
+    residents: Residents,
     /// Hits more than the expert in charge had, fading.
     lead: f64,
     /// On how many accesses the two differed, fading.
@@ -67,17 +66,12 @@ impl Duel {
         }
     }
 
-    /// Note an access to one that costs what `cost` says; says who is in charge from now on, when that changes.
+    /// Note an access; says who is in charge from now on, when that changes.
     #[inline]
-    pub(crate) fn access(
-        &mut self,
-        hash: u64,
-        entries: usize,
-        cost: impl FnOnce() -> u32,
-    ) -> Option<Expert> {
+    pub(crate) fn access(&mut self, hash: u64, cost: u32, entries: usize) -> Option<Expert> {
         self.accesses += 1;
         if hash & self.mask == 0 {
-            self.sampled(hash, cost(), entries)
+            self.sampled(hash, cost, entries)
         } else {
             None
         }
@@ -175,13 +169,13 @@ fn enough(entries: u64) -> u64 {
     (entries / PART).clamp(LEAST, MOST)
 }
 
-fn hit(residents: &mut Residents<Standing>, hash: u64, cost: u32) -> bool {
-    if let Some(place) = residents.find(hash, |place, _| residents.hash_of(place) == hash) {
+fn hit(residents: &mut Residents, hash: u64, cost: u32) -> bool {
+    if let Some(place) = residents.find(hash, |_| true) {
         residents.touch(place);
         true
     } else {
         if u64::from(cost) <= residents.capacity() {
-            residents.admit(hash, cost, |_, _| {});
+            residents.admit(hash, cost, |_| {});
         }
         false
     }

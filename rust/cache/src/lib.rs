@@ -10,10 +10,8 @@
 //! (`rust/py/src/cache.rs` and `backstay.cache`) stands on it. [`Successors`] predicts, [`snapshot`] persists;
 //! neither costs anything where it is not used.
 //!
-//! Memory for each entry beside the key and the value themselves: 28 bytes of order, 16 of history and about 13 of
-//! index; the shadows take at most 300 KiB together, however large the cache; 40 more for each entry once any has a deadline.
-//! One look-up reads three lines of memory (the index has two) beside the key's own: what every use looks at stands
-//! beside key and value, and whoever was among the newest already is not moved.
+//! Memory for each entry beside the key and the value themselves: 24 bytes of order, 16 of history and about 8 of
+//! index; the shadows take at most 250 KiB together, however large the cache; 40 more for each entry once any has a deadline.
 
 mod cache;
 mod duel;
@@ -27,7 +25,6 @@ mod residents;
 mod shelf;
 pub mod snapshot;
 mod spill;
-mod standing;
 mod stats;
 mod successors;
 mod tags;

@@ -5,7 +5,7 @@
 //! *protected*. Use counts survive an entry's leaving (`history.rs`) and halve with time. How large the window is
 //! and how counts age is the [`Expert`]'s business.
 //!
-//! Knows hashes and costs, neither keys nor values: those are `shelf.rs`'s, in the same seats.
+//! Knows hashes and costs, neither keys nor values: those are `shelf.rs`'s, at the same place number.
 
 #![expect(
     clippy::inline_always,
@@ -16,7 +16,6 @@ use hashbrown::HashTable;
 
 use crate::expert::Expert;
 use crate::history::{History, aged};
-use crate::standing::{Resident, Standing};
 
 /// The place of an entry, the same in all tables of a shelf.
 pub type Place = u32;
@@ -31,58 +30,43 @@ const WINDOW: u16 = 2;
 /// The share of what is not window that protected entries may fill.
 const PROTECTED_SHARE: f64 = 0.8;
 
-/// Whoever is among the last so-manieth that were moved to the head of a queue need not be moved there again. Moving
-/// takes two neighbours out of memory, and most uses are of those who were used a moment ago. What is used again at
-/// once and then not for nearly as long as an LRU would keep it leaves that much earlier: on no trace does it show.
-const LATELY: u32 = 8;
-
-/// Where somebody is in the index: beside a part of the hash, so that who is not meant is mostly not looked at.
-#[derive(Clone, Copy)]
-struct Bucket {
-    tag: u32,
-    place: Place,
-}
-
-/// The neighbours in a queue, and what each move between queues asks for. Of a free place, `next` is the next free
-/// one.
 #[derive(Clone, Copy)]
 struct Link {
+    hash: u64,
     prev: Place,
     next: Place,
     cost: u32,
+    /// Its queue: [`PROBATION`], [`PROTECTED`], or the name that the window had when it came in. Whoever bears an
+    /// old name of the window is on probation.
+    queue: u16,
+    count: u8,
+    epoch: u8,
 }
 
 #[derive(Clone, Copy)]
 struct Queue {
     head: Place,
     tail: Place,
-    len: u32,
     cost: u64,
 }
 
 const EMPTY: Queue = Queue {
     head: NOBODY,
     tail: NOBODY,
-    len: 0,
     cost: 0,
 };
 
 /// The residents of one cache, or of the shadow of one.
-pub(crate) struct Residents<R> {
-    index: HashTable<Bucket>,
-    /// By place, as `links` and `hashes`: what every use looks at, what moving does, and what coming and leaving do.
-    seats: Vec<R>,
+pub(crate) struct Residents {
+    index: HashTable<Place>,
     links: Vec<Link>,
-    hashes: Vec<u64>,
     /// The first free place; the others follow by `next`.
     free: Place,
-    /// How often somebody was made the newest of a queue. Counts on and around.
-    moves: u32,
     queues: [Queue; QUEUES],
     history: History,
     expert: Expert,
     capacity: u64,
-    /// What the window is called just now. Whoever bears an old name of the window is on probation.
+    /// What the window is called just now.
     window_name: u16,
     window: u64,
     protected: u64,
@@ -92,15 +76,12 @@ pub(crate) struct Residents<R> {
     epoch_ends: u64,
 }
 
-impl<R: Resident> Residents<R> {
+impl Residents {
     pub(crate) fn new(capacity: u64, expert: Expert) -> Self {
         let mut residents = Self {
             index: HashTable::new(),
-            seats: Vec::new(),
             links: Vec::new(),
-            hashes: Vec::new(),
             free: NOBODY,
-            moves: 0,
             queues: [EMPTY; QUEUES],
             history: History::new(),
             expert,
@@ -132,7 +113,10 @@ impl<R: Resident> Residents<R> {
     }
 
     fn join_window_to_probation(&mut self) {
-        let [probation, _, window] = self.queues;
+        let (window, probation) = (
+            self.queues[usize::from(WINDOW)],
+            self.queues[usize::from(PROBATION)],
+        );
         if window.tail == NOBODY {
             return;
         }
@@ -147,17 +131,13 @@ impl<R: Resident> Residents<R> {
         self.queues[usize::from(PROBATION)] = Queue {
             head: window.head,
             tail,
-            len: window.len + probation.len,
             cost: window.cost + probation.cost,
         };
         self.queues[usize::from(WINDOW)] = EMPTY;
         self.window_name = self.window_name.checked_add(1).unwrap_or_else(|| {
             // Once in 65,000 changes all names are used up: then whoever has an old one gets the right one.
-            for seat in &mut self.seats {
-                let standing = seat.standing();
-                if standing.queue() >= WINDOW {
-                    seat.stand(standing.with_queue(PROBATION, standing.moved()));
-                }
+            for link in self.links.iter_mut().filter(|link| link.queue >= WINDOW) {
+                link.queue = PROBATION;
             }
             WINDOW
         });
@@ -196,126 +176,101 @@ impl<R: Resident> Residents<R> {
         self.queues.iter().map(|queue| queue.cost).sum()
     }
 
-    #[inline]
     pub(crate) fn cost_of(&self, place: Place) -> u32 {
         self.links[place as usize].cost
     }
 
     pub(crate) fn hash_of(&self, place: Place) -> u64 {
-        self.hashes[place as usize]
+        self.links[place as usize].hash
     }
 
-    #[inline]
-    pub(crate) fn seat(&self, place: Place) -> &R {
-        &self.seats[place as usize]
-    }
-
-    #[inline]
-    pub(crate) fn seat_mut(&mut self, place: Place) -> &mut R {
-        &mut self.seats[place as usize]
-    }
-
-    /// All seats, the free ones too.
-    pub(crate) fn seats(&self) -> &[R] {
-        &self.seats
-    }
-
-    /// Find a resident: `same` is asked for every one whose hash has the same low half.
+    /// Find a resident: `same` is asked for every one with this very hash.
     #[inline(always)]
-    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(Place, &R) -> bool) -> Option<Place> {
-        let tag = tag(hash);
+    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(Place) -> bool) -> Option<Place> {
         self.index
-            .find(hash, |bucket| {
-                bucket.tag == tag && same(bucket.place, &self.seats[bucket.place as usize])
+            .find(hash, |&place| {
+                self.links[place as usize].hash == hash && same(place)
             })
-            .map(|bucket| bucket.place)
+            .copied()
     }
 
-    /// Note that a resident was used.
+    /// Note that a resident was used; gives its hash and cost.
     #[inline(always)]
-    pub(crate) fn touch(&mut self, place: Place) {
+    pub(crate) fn touch(&mut self, place: Place) -> (u64, u32) {
         self.tick();
-        let seat = &mut self.seats[place as usize];
-        let standing = seat.standing();
-        let mut count = standing.count();
-        if standing.epoch() != self.epoch {
-            count = aged(count, standing.epoch(), self.epoch);
+        let epoch = self.epoch;
+        let link = &mut self.links[place as usize];
+        let known = (link.hash, link.cost);
+        if link.epoch != epoch {
+            link.count = aged(link.count, link.epoch, epoch);
+            link.epoch = epoch;
         }
-        let standing = standing.with_count(count.saturating_add(1), self.epoch);
-        seat.stand(standing);
+        link.count = link.count.saturating_add(1);
+        let queue = link.queue;
         // A window of everything is an LRU: whoever is used belongs into it.
-        if standing.queue() == self.window_name || self.window >= self.capacity {
-            self.move_to(place, standing, WINDOW);
+        if queue == self.window_name || self.window >= self.capacity {
+            self.move_to(place, WINDOW);
         } else {
-            self.move_to(place, standing, PROTECTED);
+            self.move_to(place, PROTECTED);
             while self.queues[usize::from(PROTECTED)].cost > self.protected {
-                let last = self.queues[usize::from(PROTECTED)].tail;
-                self.move_to(last, self.standing(last), PROBATION);
+                self.move_to(self.queues[usize::from(PROTECTED)].tail, PROBATION);
             }
         }
+        known
     }
 
     /// Take in a new resident, and tell `leaves` who has to leave for it: never the new one itself.
     ///
     /// `cost` must not exceed the capacity.
-    pub(crate) fn admit(
-        &mut self,
-        hash: u64,
-        cost: u32,
-        leaves: impl FnMut(&mut R, Place),
-    ) -> Place {
+    pub(crate) fn admit(&mut self, hash: u64, cost: u32, leaves: impl FnMut(Place)) -> Place {
         self.tick();
         let link = Link {
+            hash,
             prev: NOBODY,
             next: NOBODY,
             cost,
+            queue: 0,
+            count: self.history.take(hash, self.epoch).saturating_add(1),
+            epoch: self.epoch,
         };
         let place = if self.free == NOBODY {
-            self.seats.push(R::default());
             self.links.push(link);
-            self.hashes.push(hash);
-            self.history.reserve(self.seats.len());
+            self.history.reserve(self.links.len());
             self.measure_epoch();
-            Place::try_from(self.seats.len() - 1).unwrap_or(NOBODY)
+            Place::try_from(self.links.len() - 1).unwrap_or(NOBODY)
         } else {
             let place = self.free;
-            self.free = std::mem::replace(&mut self.links[place as usize], link).next;
-            self.hashes[place as usize] = hash;
+            self.free = self.links[place as usize].next;
+            self.links[place as usize] = link;
             place
         };
-        let hashes = &self.hashes;
-        let bucket = Bucket {
-            tag: tag(hash),
-            place,
-        };
+        let links = &self.links;
         self.index
-            .insert_unique(hash, bucket, |bucket| hashes[bucket.place as usize]);
-        let count = self.history.take(hash, self.epoch).saturating_add(1);
-        let standing = Standing::new(0, WINDOW, count, self.epoch);
-        self.enter(place, standing, WINDOW);
+            .insert_unique(hash, place, |&place| links[place as usize].hash);
+        self.push(place, WINDOW);
         self.settle(place, leaves);
         place
     }
 
     /// Change what a resident costs; `leaves` hears who has to leave for it.
-    pub(crate) fn reprice(&mut self, place: Place, cost: u32, leaves: impl FnMut(&mut R, Place)) {
-        let before = std::mem::replace(&mut self.links[place as usize].cost, cost);
-        let at = self.queue(self.standing(place).queue());
+    pub(crate) fn reprice(&mut self, place: Place, cost: u32, leaves: impl FnMut(Place)) {
+        let link = &mut self.links[place as usize];
+        let before = std::mem::replace(&mut link.cost, cost);
+        let at = self.queue(self.links[place as usize].queue);
         let queue = &mut self.queues[at];
         queue.cost = queue.cost - u64::from(before) + u64::from(cost);
         if self.cost() > self.capacity {
-            self.move_to(place, self.standing(place), WINDOW);
+            self.move_to(place, WINDOW);
             self.settle(place, leaves);
         }
     }
 
     /// Take a resident out, without remembering it.
     pub(crate) fn remove(&mut self, place: Place) {
-        let hash = self.hashes[place as usize];
-        self.leave(place, self.standing(place));
-        let found = self.index.find_entry(hash, |bucket| bucket.place == place);
-        if let Ok(bucket) = found {
-            bucket.remove();
+        self.unlink(place);
+        let hash = self.links[place as usize].hash;
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == place) {
+            entry.remove();
         }
         self.links[place as usize].next = self.free;
         self.free = place;
@@ -336,25 +291,25 @@ impl<R: Resident> Residents<R> {
     }
 
     /// Make room, `newest` excepted.
-    fn settle(&mut self, newest: Place, mut leaves: impl FnMut(&mut R, Place)) {
+    pub(crate) fn settle(&mut self, newest: Place, mut leaves: impl FnMut(Place)) {
         while self.queues[usize::from(WINDOW)].cost > self.window {
             let candidate = self.queues[usize::from(WINDOW)].tail;
             if candidate == newest {
                 break;
             }
             if self.cost() <= self.capacity {
-                self.move_to(candidate, self.standing(candidate), PROBATION);
+                self.move_to(candidate, PROBATION);
                 continue;
             }
             let victim = self.victim();
             if victim != NOBODY && self.wins(candidate, victim) {
                 self.evict(victim, &mut leaves);
-                self.move_to(candidate, self.standing(candidate), PROBATION);
+                self.move_to(candidate, PROBATION);
             } else {
                 if victim != NOBODY && self.expert.wears {
                     let count = self.count(victim).saturating_sub(1);
-                    let worn = self.standing(victim).with_count(count, self.epoch);
-                    self.seats[victim as usize].stand(worn);
+                    let link = &mut self.links[victim as usize];
+                    (link.count, link.epoch) = (count, self.epoch);
                 }
                 self.evict(candidate, &mut leaves);
             }
@@ -376,16 +331,16 @@ impl<R: Resident> Residents<R> {
         }
     }
 
-    fn evict(&mut self, place: Place, leaves: &mut impl FnMut(&mut R, Place)) {
-        let hash = self.hashes[place as usize];
+    fn evict(&mut self, place: Place, leaves: &mut impl FnMut(Place)) {
+        let hash = self.links[place as usize].hash;
         self.history.put(hash, self.count(place), self.epoch);
         self.remove(place);
-        leaves(&mut self.seats[place as usize], place);
+        leaves(place);
     }
 
     fn count(&self, place: Place) -> u8 {
-        let standing = self.standing(place);
-        aged(standing.count(), standing.epoch(), self.epoch)
+        let link = &self.links[place as usize];
+        aged(link.count, link.epoch, self.epoch)
     }
 
     #[inline]
@@ -399,66 +354,29 @@ impl<R: Resident> Residents<R> {
 
     /// By entries, not by cost: an epoch is so many uses of each.
     fn measure_epoch(&mut self) {
-        self.epoch_ends = u64::from(self.expert.memory) * (self.seats.len() as u64).max(1);
+        self.epoch_ends = u64::from(self.expert.memory) * (self.links.len() as u64).max(1);
     }
 
-    /// Make a resident, who stands so, the newest of a queue, or leave it where it is among the newest.
     #[inline]
-    fn move_to(&mut self, place: Place, standing: Standing, into: u16) {
-        let from = self.queue(standing.queue());
-        if from == usize::from(into) {
-            let since = self.moves.wrapping_sub(standing.moved());
-            if since > self.queues[from].len / LATELY {
-                self.unlink(place, from);
-                self.link(place, standing, into);
-            }
-            return;
+    fn move_to(&mut self, place: Place, queue: u16) {
+        if self.queues[usize::from(queue)].head != place {
+            self.unlink(place);
+            self.push(place, queue);
         }
-        self.leave(place, standing);
-        self.enter(place, standing, into);
     }
 
-    fn enter(&mut self, place: Place, standing: Standing, into: u16) {
-        let cost = self.links[place as usize].cost;
-        let queue = &mut self.queues[usize::from(into)];
-        queue.len += 1;
-        queue.cost += u64::from(cost);
-        self.link(place, standing, into);
-    }
-
-    fn leave(&mut self, place: Place, standing: Standing) {
-        let cost = self.links[place as usize].cost;
-        let from = self.queue(standing.queue());
-        let queue = &mut self.queues[from];
-        queue.len -= 1;
+    #[inline]
+    fn unlink(&mut self, place: Place) {
+        let Link {
+            prev,
+            next,
+            queue,
+            cost,
+            ..
+        } = self.links[place as usize];
+        let at = self.queue(queue);
+        let queue = &mut self.queues[at];
         queue.cost -= u64::from(cost);
-        self.unlink(place, from);
-    }
-
-    /// Put somebody at the head of a queue.
-    #[inline]
-    fn link(&mut self, place: Place, standing: Standing, into: u16) {
-        let name = if into == WINDOW {
-            self.window_name
-        } else {
-            into
-        };
-        self.moves = self.moves.wrapping_add(1);
-        self.seats[place as usize].stand(standing.with_queue(name, self.moves));
-        let queue = &mut self.queues[usize::from(into)];
-        let head = std::mem::replace(&mut queue.head, place);
-        let link = &mut self.links[place as usize];
-        (link.prev, link.next) = (NOBODY, head);
-        match head {
-            NOBODY => queue.tail = place,
-            head => self.links[head as usize].prev = place,
-        }
-    }
-
-    #[inline]
-    fn unlink(&mut self, place: Place, from: usize) {
-        let Link { prev, next, .. } = self.links[place as usize];
-        let queue = &mut self.queues[from];
         match prev {
             NOBODY => queue.head = next,
             prev => self.links[prev as usize].next = next,
@@ -470,20 +388,28 @@ impl<R: Resident> Residents<R> {
     }
 
     #[inline]
-    fn standing(&self, place: Place) -> Standing {
-        self.seats[place as usize].standing()
+    fn push(&mut self, place: Place, into: u16) {
+        let name = if into == WINDOW {
+            self.window_name
+        } else {
+            into
+        };
+        let queue = &mut self.queues[usize::from(into)];
+        let head = queue.head;
+        let link = &mut self.links[place as usize];
+        link.queue = name;
+        (link.prev, link.next) = (NOBODY, head);
+        queue.cost += u64::from(link.cost);
+        queue.head = place;
+        match head {
+            NOBODY => queue.tail = place,
+            head => self.links[head as usize].prev = place,
+        }
     }
 }
 
 fn some(place: Place) -> Option<Place> {
     (place != NOBODY).then_some(place)
-}
-
-/// The part of a hash that stands in the index.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the low half")]
-fn tag(hash: u64) -> u32 {
-    hash as u32
 }
 
 #[expect(

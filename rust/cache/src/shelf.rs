@@ -15,7 +15,6 @@ use crate::expert::EXPERTS;
 use crate::expiry::{Expiry, Lifetime};
 use crate::residents::{Place, Residents};
 use crate::spill::Spill;
-use crate::standing::{Resident, Standing};
 use crate::stats::Stats;
 use crate::tags::{MOST_TAGS, Tags};
 
@@ -70,38 +69,10 @@ pub struct Inserted<K, V> {
     pub left: Spill<K, V>,
 }
 
-/// An entry, and how it stands: one line of memory where key and value take 24 bytes together.
-#[repr(align(32))]
-struct Entry<K, V> {
-    standing: Standing,
-    /// Nothing while the place is free.
-    held: Option<(K, V)>,
-}
-
-impl<K, V> Default for Entry<K, V> {
-    fn default() -> Self {
-        Self {
-            standing: Standing::default(),
-            held: None,
-        }
-    }
-}
-
-impl<K, V> Resident for Entry<K, V> {
-    #[inline]
-    fn standing(&self) -> Standing {
-        self.standing
-    }
-
-    #[inline]
-    fn stand(&mut self, standing: Standing) {
-        self.standing = standing;
-    }
-}
-
 /// A bounded cache for one thread at a time.
 pub struct Shelf<K, V> {
-    residents: Residents<Entry<K, V>>,
+    residents: Residents,
+    entries: Vec<Option<(K, V)>>,
     duel: Duel,
     expiry: Expiry,
     tags: Tags,
@@ -117,6 +88,7 @@ impl<K, V> Shelf<K, V> {
         };
         Self {
             residents: Residents::new(capacity, EXPERTS[0]),
+            entries: Vec::new(),
             duel: Duel::new(capacity, entries),
             expiry: Expiry::new(),
             tags: Tags::default(),
@@ -124,14 +96,14 @@ impl<K, V> Shelf<K, V> {
         }
     }
 
-    /// Where the entry of a key is, its time over or not. `same` is asked for each key whose hash has the same low
-    /// half: one in four billion others does.
+    /// Where the entry of a key is, its time over or not. `same` is asked for each key with this hash.
     #[inline(always)]
     pub fn find(&self, hash: u64, mut same: impl FnMut(&K) -> bool) -> Option<Place> {
-        self.residents.find(hash, |_, entry| match &entry.held {
-            Some((key, _)) => same(key),
-            None => false,
-        })
+        self.residents
+            .find(hash, |place| match &self.entries[place as usize] {
+                Some((key, _)) => same(key),
+                None => false,
+            })
     }
 
     /// Whether any entry has, or had, a deadline: only then the time matters.
@@ -140,10 +112,9 @@ impl<K, V> Shelf<K, V> {
         !self.expiry.unused()
     }
 
-    /// Use the entry at `place`, as found a moment ago by this hash. `None` if its time is over: then it is a
-    /// [`Self::miss`].
+    /// Use the entry at `place`, as found a moment ago. `None` if its time is over: then it is a [`Self::miss`].
     #[inline(always)]
-    pub fn hit(&mut self, place: Place, hash: u64, now: u64) -> Option<&V> {
+    pub fn hit(&mut self, place: Place, now: u64) -> Option<&V> {
         if !self.expiry.unused() {
             if self.expiry.is_over(place, now) {
                 return None;
@@ -151,9 +122,11 @@ impl<K, V> Shelf<K, V> {
             self.expiry.touch(place, now);
         }
         self.stats.hits += 1;
-        self.residents.touch(place);
-        self.observe(place, hash);
-        self.held_at(place).map(|(_, value)| value)
+        let (hash, cost) = self.residents.touch(place);
+        self.observe(hash, cost);
+        self.entries[place as usize]
+            .as_ref()
+            .map(|(_, value)| value)
     }
 
     /// Count a look-up that found nobody; a few entries whose time is over leave.
@@ -172,7 +145,9 @@ impl<K, V> Shelf<K, V> {
         if self.expiry.is_over(place, now) {
             return None;
         }
-        self.held_at(place).map(|(key, value)| (key, value))
+        self.entries[place as usize]
+            .as_ref()
+            .map(|(key, value)| (key, value))
     }
 
     /// What is left of the lifetime of the entry at `place`, its cost and tags.
@@ -217,102 +192,50 @@ impl<K, V> Shelf<K, V> {
         terms: &Terms<'_>,
         now: u64,
     ) -> Result<Inserted<K, V>, CacheError> {
-        let Some(place) = found else {
-            let left = self.insert_new(hash, (key, value), terms, now)?;
-            let replaced = None;
-            return Ok(Inserted { replaced, left });
-        };
-        let (old, left) = self.replace(place, hash, value, terms, now)?;
-        let replaced = old.map(|old| (key, old));
-        Ok(Inserted { replaced, left })
-    }
-
-    /// Set an entry that is not there.
-    pub fn insert_new(
-        &mut self,
-        hash: u64,
-        entry: (K, V),
-        terms: &Terms<'_>,
-        now: u64,
-    ) -> Result<Spill<K, V>, CacheError> {
         let cost = self.check(terms)?;
         self.stats.insertions += 1;
-        let mut left = self.sweep_up_to(now, SWEEP, None);
-        let (residents, leave) = self.leaving(&mut left);
-        let place = residents.admit(hash, cost, leave);
-        residents.seat_mut(place).held = Some(entry);
-        self.set_terms(place, terms, now);
-        self.observe(place, hash);
-        Ok(left)
-    }
-
-    /// Give the entry at `place`, as found a moment ago by this hash, another value and other terms. Gives the value
-    /// that was there, and who left.
-    pub fn replace(
-        &mut self,
-        place: Place,
-        hash: u64,
-        value: V,
-        terms: &Terms<'_>,
-        now: u64,
-    ) -> Result<(Option<V>, Spill<K, V>), CacheError> {
-        let cost = self.check(terms)?;
-        self.stats.insertions += 1;
-        let mut left = self.sweep_up_to(now, SWEEP, Some(place));
-        self.residents.touch(place);
-        if self.residents.cost_of(place) != cost {
-            let (residents, leave) = self.leaving(&mut left);
-            residents.reprice(place, cost, leave);
-        }
-        let held = self.residents.seat_mut(place).held.as_mut();
-        let old = held.map(|(_, held)| std::mem::replace(held, value));
-        self.set_terms(place, terms, now);
-        self.observe(place, hash);
-        Ok((old, left))
-    }
-
-    /// The residents, and what is to be done with who has to leave them.
-    #[expect(
-        clippy::type_complexity,
-        reason = "two parts of a shelf, borrowed apart"
-    )]
-    fn leaving<'a>(
-        &'a mut self,
-        left: &'a mut Spill<K, V>,
-    ) -> (
-        &'a mut Residents<Entry<K, V>>,
-        impl FnMut(&mut Entry<K, V>, Place) + 'a,
-    ) {
+        let mut left = self.sweep_up_to(now, SWEEP, found);
         let Self {
             residents,
+            entries,
             expiry,
             tags,
             stats,
             ..
         } = self;
-        let leave = |entry: &mut Entry<K, V>, place: Place| {
+        let mut leave = |place: Place| {
             stats.evictions += 1;
             expiry.drop(place);
             tags.drop(place);
-            if let Some(entry) = entry.held.take() {
+            if let Some(entry) = entries[place as usize].take() {
                 left.push(entry);
             }
         };
-        (residents, leave)
-    }
-
-    #[inline]
-    fn set_terms(&mut self, place: Place, terms: &Terms<'_>, now: u64) {
-        self.expiry.set(place, terms.lifetime, now);
-        self.tags.set(place, terms.tags);
+        let (place, replaced) = if let Some(place) = found {
+            residents.touch(place);
+            if residents.cost_of(place) != cost {
+                residents.reprice(place, cost, &mut leave);
+            }
+            let replaced = entries[place as usize].replace((key, value));
+            (place, replaced)
+        } else {
+            let place = residents.admit(hash, cost, &mut leave);
+            let at = place as usize;
+            if at >= entries.len() {
+                entries.resize_with(at + 1, || None);
+            }
+            entries[at] = Some((key, value));
+            (place, None)
+        };
+        expiry.set(place, terms.lifetime, now);
+        tags.set(place, terms.tags);
+        self.observe(hash, cost);
+        Ok(Inserted { replaced, left })
     }
 
     /// Take the entry at `place` out.
     pub fn remove(&mut self, place: Place) -> Option<(K, V)> {
-        if place as usize >= self.residents.seats().len() {
-            return None;
-        }
-        let entry = self.residents.seat_mut(place).held.take()?;
+        let entry = self.entries.get_mut(place as usize)?.take()?;
         self.residents.remove(place);
         self.expiry.drop(place);
         self.tags.drop(place);
@@ -375,9 +298,9 @@ impl<K, V> Shelf<K, V> {
 
     /// Everything held, its time over or not: for a garbage collector.
     pub fn held(&self) -> impl Iterator<Item = (&K, &V)> {
-        let entries = self.residents.seats().iter();
-        entries
-            .filter_map(|entry| entry.held.as_ref())
+        self.entries
+            .iter()
+            .flatten()
             .map(|(key, value)| (key, value))
     }
 
@@ -432,17 +355,8 @@ impl<K, V> Shelf<K, V> {
     }
 
     #[inline(always)]
-    fn held_at(&self, place: Place) -> Option<&(K, V)> {
-        self.residents.seat(place).held.as_ref()
-    }
-
-    #[inline(always)]
-    fn observe(&mut self, place: Place, hash: u64) {
-        let residents = &self.residents;
-        let expert = self
-            .duel
-            .access(hash, residents.len(), || residents.cost_of(place));
-        if let Some(expert) = expert {
+    fn observe(&mut self, hash: u64, cost: u32) {
+        if let Some(expert) = self.duel.access(hash, cost, self.residents.len()) {
             self.residents.follow(expert);
             self.stats.changes += 1;
         }

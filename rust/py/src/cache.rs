@@ -7,7 +7,6 @@
 mod ahead;
 mod brackets;
 mod entries;
-mod key;
 mod keys;
 mod quick;
 mod saved;
@@ -228,7 +227,7 @@ impl CacheCore {
             .shelf
             .lock(py)
             .iter(now)
-            .map(|(_, key, _)| key.object.clone_ref(py))
+            .map(|(_, key, _)| key.clone_ref(py))
             .collect();
         Ok(PyList::new(py, keys)?.try_iter()?.into_any())
     }
@@ -240,8 +239,7 @@ impl CacheCore {
             let mut locked = self.shelf.lock(py);
             locked.last().and_then(|place| locked.remove(place))
         };
-        let (key, value) = taken.ok_or_else(|| PyKeyError::new_err("the cache is empty"))?;
-        Ok((key.object, value))
+        taken.ok_or_else(|| PyKeyError::new_err("the cache is empty"))
     }
 
     /// Take everything out. What was counted, and what was learnt about keys, stays.
@@ -326,7 +324,7 @@ impl CacheCore {
         // held then just lives on.
         if let Some(shelf) = self.shelf.visit(&visit) {
             for (key, value) in shelf.held() {
-                visit.call(&key.object)?;
+                visit.call(key)?;
                 visit.call(value)?;
             }
         }

@@ -1,12 +1,12 @@
-//! `cache[key]`, read or set, without what PyO3 puts around a call.
+//! `cache[key]` without what PyO3 puts around a call.
 //!
 //! A method can be put in the place of another (`fast.rs`); a slot of a class that is made cannot. So the class that
-//! Python knows stands on PyO3's and has nothing of its own but these slots, and the quick methods. What `fast.rs`
+//! Python knows stands on PyO3's and has nothing of its own but this slot, and the quick methods. What `fast.rs`
 //! says of quick methods holds here too; and it is tested as they are.
 
 #![expect(unsafe_code, reason = "the interpreter's calling convention")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 
@@ -17,7 +17,7 @@ use pyo3::types::{PyTuple, PyType};
 use super::{CacheCore, missing};
 use crate::fast::{panicked, raise};
 
-/// The class of caches, with the slots.
+/// The class of caches, with the slot.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let base = py.get_type::<CacheCore>();
     let bases = PyTuple::new(py, [&base])?;
@@ -27,7 +27,6 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let mut slots = [
         slot(ffi::Py_tp_doc, documentation),
         slot(ffi::Py_mp_subscript, subscript as *mut c_void),
-        slot(ffi::Py_mp_ass_subscript, set as *mut c_void),
         slot(0, ptr::null_mut()),
     ];
     let mut spec = ffi::PyType_Spec {
@@ -64,32 +63,4 @@ unsafe extern "C" fn subscript(
         Ok(Err(error)) => raise(py, error),
         Err(payload) => panicked(py, &*payload),
     }
-}
-
-/// What the interpreter calls for `cache[key] = value`, and, with no value, for `del cache[key]`.
-unsafe extern "C" fn set(
-    slf: *mut ffi::PyObject,
-    key: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-) -> c_int {
-    // SAFETY: as above; the value is an object, or none.
-    let (py, slf, key, value) = unsafe {
-        let py = Python::assume_attached();
-        let slf = Borrowed::from_ptr(py, slf).cast_unchecked::<CacheCore>();
-        let value = Borrowed::from_ptr_or_opt(py, value);
-        (py, slf, Borrowed::from_ptr(py, key), value)
-    };
-    let cache = slf.get();
-    let done = panic::catch_unwind(AssertUnwindSafe(|| match value {
-        Some(value) if cache.cost.is_none() => cache.insert_plain(&key, &value),
-        // These run Python code of others' and drop what they like.
-        Some(value) => Python::attach(|_| cache.__setitem__(&key, &value)),
-        None => Python::attach(|_| cache.__delitem__(&key)),
-    }));
-    match done {
-        Ok(Ok(())) => return 0,
-        Ok(Err(error)) => raise(py, error),
-        Err(payload) => panicked(py, &*payload),
-    };
-    -1
 }

@@ -7,11 +7,10 @@
 
 use std::sync::atomic::Ordering;
 
-use backstay_cache::{CacheError, Lifetime, Spill, Terms};
+use backstay_cache::{Inserted, Lifetime, Terms};
 use pyo3::prelude::*;
 
 use super::CacheCore;
-use super::key::Key;
 use super::keys::{Found, Located, Objects, find, hash, locate};
 use crate::attached::Guard;
 use crate::errors::Raise;
@@ -46,7 +45,6 @@ impl CacheCore {
                 shelf: locked,
                 place,
             },
-            hash,
             now,
             key.py(),
         ))
@@ -60,21 +58,7 @@ impl CacheCore {
         hash: u64,
         now: u64,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(used(locate(&self.shelf, key, hash)?, hash, now, key.py()))
-    }
-
-    /// Set an entry that costs 1, on the cache's own terms.
-    #[inline]
-    pub(super) fn insert_plain(
-        &self,
-        key: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let terms = Terms {
-            lifetime: self.lifetime,
-            ..Terms::default()
-        };
-        self.insert(key, value, &terms)
+        Ok(used(locate(&self.shelf, key, hash)?, now, key.py()))
     }
 
     pub(super) fn insert(
@@ -86,28 +70,19 @@ impl CacheCore {
         if terms.lifetime != Lifetime::UNLIMITED {
             self.timed.store(true, Ordering::Relaxed);
         }
-        let (py, hash, now) = (key.py(), hash(key)?, self.now(key.py())?);
+        let (hash, now) = (hash(key)?, self.now(key.py())?);
+        // Taken before the lock: giving it up again, should the entry be refused, must happen after it.
+        let entry = (key.clone().unbind(), value.clone().unbind());
         let Located { mut shelf, place } = locate(&self.shelf, key, hash)?;
         if let Err(error) = shelf.check(terms) {
             drop(shelf);
-            return raised(error);
+            return Err(error).or_raise();
         }
-        let value = value.clone().unbind();
-        // What leaves is dropped after the shelf is given back.
-        let done = if let Some(place) = place {
-            let replaced = shelf.replace(place, hash, value, terms, now);
-            drop(shelf);
-            replaced.map(|(old, left)| {
-                drop(old.map(|old| old.into_bound(py)));
-                drop_all(left, py);
-            })
-        } else {
-            let entry = (Key::new(key.clone().unbind()), value);
-            let inserted = shelf.insert_new(hash, entry, terms, now);
-            drop(shelf);
-            inserted.map(|left| drop_all(left, py))
-        };
-        done.or_else(raised)
+        let inserted = shelf.insert(place, hash, entry, terms, now);
+        drop(shelf);
+        let Inserted { replaced, left } = inserted.or_raise()?;
+        drop((replaced, left));
+        Ok(())
     }
 
     pub(super) fn take(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
@@ -136,42 +111,21 @@ impl CacheCore {
 
 /// Use what was found, or count that nothing was.
 #[inline(always)]
-fn used<'py>(
-    located: Located<'_>,
-    hash: u64,
-    now: u64,
-    py: Python<'py>,
-) -> Option<Bound<'py, PyAny>> {
+fn used<'py>(located: Located<'_>, now: u64, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
     let Located { mut shelf, place } = located;
-    if let Some(value) = place.and_then(|place| shelf.hit(place, hash, now)) {
+    if let Some(value) = place.and_then(|place| shelf.hit(place, now)) {
         return Some(value.bind(py).clone());
     }
-    missed(shelf, now, py);
+    missed(shelf, now);
     None
 }
 
 #[inline(never)]
-fn missed(mut shelf: Guard<'_, Objects>, now: u64, py: Python<'_>) {
+fn missed(mut shelf: Guard<'_, Objects>, now: u64) {
     let left = shelf.miss(now);
     drop(shelf);
-    drop_all(left, py);
-}
-
-/// Drop what left a shelf: at once, for a quick method may be calling, of whose thread PyO3 does not know that it may
-/// drop objects.
-#[inline]
-fn drop_all(left: Spill<Key, Py<PyAny>>, py: Python<'_>) {
-    if left.is_empty() {
-        // Mostly. A spill that was made just now is not moved about for nothing.
-        return;
+    if !left.is_empty() {
+        // A quick method may be calling, of whose thread PyO3 does not know that it may drop objects.
+        Python::attach(|_| drop(left));
     }
-    for (key, value) in left {
-        drop((key.object.into_bound(py), value.into_bound(py)));
-    }
-}
-
-/// The exception is made where PyO3 may drop objects.
-#[cold]
-fn raised(error: CacheError) -> PyResult<()> {
-    Python::attach(|_| Err(error).or_raise())
 }

@@ -9,15 +9,15 @@
     reason = "a look-up becomes one function: its parts take as long as a call of them"
 )]
 
+use crate::attached::{Attached, Guard};
+use crate::text::same_text;
 use backstay_cache::{Place, Shelf};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-
-use super::key::Key;
-use crate::attached::{Attached, Guard};
+use pyo3::types::{PyBytes, PyInt, PyString};
 
 /// A shelf of Python's objects.
-pub(crate) type Objects = Shelf<Key, Py<PyAny>>;
+pub(crate) type Objects = Shelf<Py<PyAny>, Py<PyAny>>;
 
 /// How many keys of one hash a look-up compares in Python; more of them are no accident.
 const MOST_COMPARED: usize = 1000;
@@ -51,7 +51,7 @@ pub(crate) enum Found {
 pub(crate) fn find(shelf: &Objects, key: &Bound<'_, PyAny>, hash: u64) -> Found {
     let mut unsure = false;
     let place = shelf.find(hash, |other| {
-        other.is_same(key).unwrap_or_else(|| {
+        same(other.bind(key.py()), key).unwrap_or_else(|| {
             unsure = true;
             false
         })
@@ -100,10 +100,9 @@ fn ask<'a>(
         let mut unsure = None;
         let locked = shelf.lock(py);
         let place = locked.find(hash, |other| {
-            other.is_same(key).unwrap_or_else(|| {
-                let object = &other.object;
-                if !different.iter().any(|known| known.is(object)) {
-                    unsure.get_or_insert_with(|| object.clone_ref(py));
+            same(other.bind(py), key).unwrap_or_else(|| {
+                if !different.iter().any(|known| known.is(other)) {
+                    unsure.get_or_insert_with(|| other.clone_ref(py));
                 }
                 false
             })
@@ -117,7 +116,7 @@ fn ask<'a>(
         drop(locked);
         if other.bind(py).eq(key)? {
             let locked = shelf.lock(py);
-            let place = locked.find(hash, |known| known.object.is(&other));
+            let place = locked.find(hash, |known| known.is(&other));
             if place.is_some() {
                 return Ok(Located {
                     shelf: locked,
@@ -131,4 +130,27 @@ fn ask<'a>(
     Err(PyRuntimeError::new_err(format!(
         "more than {MOST_COMPARED} different keys have one hash: their __hash__ is not good enough for a cache"
     )))
+}
+
+/// Whether two keys are equal, where that can be told without running anybody's code.
+#[inline(always)]
+fn same(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> {
+    if other.is(key) {
+        Some(true)
+    } else {
+        same_value(other, key)
+    }
+}
+
+/// [`same`] of two objects.
+#[inline(never)]
+fn same_value(other: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> Option<bool> {
+    if other.get_type_ptr() != key.get_type_ptr() {
+        return None;
+    }
+    if key.is_exact_instance_of::<PyString>() {
+        return Some(same_text(other, key));
+    }
+    let plain = key.is_exact_instance_of::<PyInt>() || key.is_exact_instance_of::<PyBytes>();
+    plain.then(|| other.eq(key).unwrap_or(false))
 }

@@ -27,13 +27,7 @@ impl Cache {
                 .map(|(place, key, value)| {
                     let (lifetime, cost, tags) = locked.terms(place, now);
                     let tags = tags.into_iter().map(str::to_owned).collect();
-                    (
-                        key.object.clone_ref(py),
-                        value.clone_ref(py),
-                        lifetime,
-                        cost,
-                        tags,
-                    )
+                    (key.clone_ref(py), value.clone_ref(py), lifetime, cost, tags)
                 })
                 .collect()
         };
