@@ -2,7 +2,7 @@
 #![no_main]
 
 use backstay_mcp::modern::headers::{
-    METHOD, NAME, PROTOCOL_VERSION, check, decode, encode, name, one,
+    Headers as _, METHOD, NAME, PROTOCOL_VERSION, check, decode, encode, name,
 };
 use backstay_mcp::modern::meta::RequestMeta;
 use backstay_mcp::{Envelope, Limits};
@@ -67,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         headers.append(METHOD, value);
         assert!(
-            one(&headers, METHOD, "Mcp-Method").is_err(),
+            headers.one(METHOD, "Mcp-Method").is_err(),
             "a header passed that stands there twice"
         );
     }
