@@ -216,7 +216,12 @@ impl<K, V> Shelf<K, V> {
             if residents.cost_of(place) != cost {
                 residents.reprice(place, cost, &mut leave);
             }
-            let replaced = entries[place as usize].replace((key, value));
+            let entry = &mut entries[place as usize];
+            let replaced = match entry {
+                // The first key stays, as in a dict.
+                Some((_, old)) => Some((key, std::mem::replace(old, value))),
+                None => entry.replace((key, value)),
+            };
             (place, replaced)
         } else {
             let place = residents.admit(hash, cost, &mut leave);
