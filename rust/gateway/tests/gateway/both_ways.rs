@@ -1,13 +1,12 @@
 //! The same requests the short way and the long way (`http/quick`): the answers are alike, whatever is right or wrong
 //! with a request.
 
-use backstay_gateway::GatewayConfig;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::support::House;
+use super::quick::house;
 use super::support::raw::{Raw, modern, posted};
-use super::support::server::{Fake, Offer};
+use super::support::server::Fake;
 
 /// Headers, and a body.
 type Request = (Vec<(&'static str, String)>, String);
@@ -134,15 +133,7 @@ async fn answered(raw: &mut Raw, request: &str) -> (String, Vec<String>, String)
 
 #[tokio::test]
 async fn both_ways_answer_every_request_alike() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = House::with(GatewayConfig {
-        state_dir: dir.path().into(),
-        settle_ms: 100,
-        ..GatewayConfig::default()
-    });
-    house.route(&["a"]);
-    let fake = Fake::new(Offer::tools(&["work"]));
-    house.attach("a", &fake).await;
+    let (_dir, house, _fake) = house(Fake::new).await;
     let (mut short, mut long) = (Raw::open(&house).await, Raw::open(&house).await);
     let (session, host) = (short.session.clone(), short.host.clone());
     for (headers, body) in [well_said(), ill_said(), within(&session)].concat() {

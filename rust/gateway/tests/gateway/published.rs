@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -534,15 +535,14 @@ async fn an_instance_that_only_breaks_off_rests_and_is_told_of() {
         .await;
 }
 
-#[tokio::test]
-async fn an_instance_that_rested_gets_requests_again_and_that_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let (house, web) = (House::new(dir.path()), Web::new("web").await);
+/// A service of two instances, of which `web.2` fails and then rests for so long.
+async fn with_one_that_fails(dir: &Path, rest_ms: u64) -> (House, Web) {
+    let (house, web) = (House::new(dir), Web::new("web").await);
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
     let traffic = json!({"balance": "round-robin", "breaker": null,
-        "ejection": {"failures": 1, "rest_ms": 20, "rest_at_most_ms": 20}});
+        "ejection": {"failures": 1, "rest_ms": rest_ms, "rest_at_most_ms": rest_ms}});
     publish(
         &house,
         json!([{"service": "web", "path": "/web", "traffic": traffic, "instances": [
@@ -550,6 +550,13 @@ async fn an_instance_that_rested_gets_requests_again_and_that_is_told() {
     );
     house.gateway.instance_well("web.1", true);
     house.gateway.instance_well("web.2", true);
+    (house, web)
+}
+
+#[tokio::test]
+async fn an_instance_that_rested_gets_requests_again_and_that_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (house, _web) = with_one_that_fails(dir.path(), 20).await;
     let returned = house.wait(
         |event| matches!(event, Event::InstanceReturned { instance, .. } if instance == "web.2"),
     );
@@ -565,19 +572,7 @@ async fn an_instance_that_rested_gets_requests_again_and_that_is_told() {
 #[tokio::test]
 async fn an_instance_that_begins_anew_while_it_rests_has_returned_and_that_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let (house, web) = (House::new(dir.path()), Web::new("web").await);
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = nobody.local_addr().unwrap();
-    drop(nobody);
-    let traffic = json!({"balance": "round-robin", "breaker": null,
-        "ejection": {"failures": 1, "rest_ms": 3_600_000, "rest_at_most_ms": 3_600_000}});
-    publish(
-        &house,
-        json!([{"service": "web", "path": "/web", "traffic": traffic, "instances": [
-            {"name": "web.1", "address": web.address}, {"name": "web.2", "address": address}]}]),
-    );
-    house.gateway.instance_well("web.1", true);
-    house.gateway.instance_well("web.2", true);
+    let (house, _web) = with_one_that_fails(dir.path(), 3_600_000).await;
     let ejected = house.wait(
         |event| matches!(event, Event::InstanceEjected { instance, .. } if instance == "web.2"),
     );

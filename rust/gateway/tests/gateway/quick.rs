@@ -10,7 +10,8 @@ use super::support::raw::{Raw, modern, posted};
 use super::support::server::{Fake, Offer};
 use super::support::{House, SOON};
 
-async fn house(offer: fn(Offer) -> Fake) -> (tempfile::TempDir, House, Fake) {
+/// A house with one server, `a`, that is there already.
+pub(super) async fn house(offer: fn(Offer) -> Fake) -> (tempfile::TempDir, House, Fake) {
     let dir = tempfile::tempdir().unwrap();
     let house = House::with(GatewayConfig {
         state_dir: dir.path().into(),
